@@ -1,0 +1,171 @@
+"""Signals: detrending, band-pass, spectra, resampling by time. NumPy and SciPy only."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import linalg, signal
+
+from kdphys.errors import InvalidInputError
+
+Floats = NDArray[np.floating[Any]]
+
+#: The rates that a human heart is looked for at, beats per minute.
+HR_BAND_BPM = (40.0, 200.0)
+
+
+def detrend(x: ArrayLike, lam: float = 100.0) -> Floats:
+    """Remove the slow trend by smoothness priors, ``x − (I + λ² D₂ᵀD₂)⁻¹ x``.
+
+    Solved as a banded system: time and memory grow linearly with the length.
+
+    Args:
+        x: (T,) or (T, C).
+        lam: λ; larger keeps lower frequencies.
+
+    References:
+        Tarvainen, Ranta-aho, Karjalainen 2002, doi:10.1109/10.979357.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    n = len(x)
+    if n < 3:
+        return x - x
+    l2 = lam * lam
+    bands = np.zeros((3, n))  # upper form: rows are the second, first and main diagonal of I + λ² D₂ᵀD₂
+    main = np.full(n, 6.0)
+    main[[0, -1]] = 1.0
+    main[[1, -2]] = 5.0 if n > 3 else 4.0
+    first = np.full(n - 1, -4.0)
+    first[[0, -1]] = -2.0
+    bands[2] = 1.0 + l2 * main
+    bands[1, 1:] = l2 * first
+    bands[0, 2:] = l2
+    out: Floats = x - linalg.solveh_banded(bands, x)
+    return out
+
+
+@lru_cache(maxsize=64)
+def _butter(order: int, low: float, high: float, fs: float) -> tuple[Floats, Floats]:
+    b, a = signal.butter(order, [low, high], btype="bandpass", fs=fs)
+    return b, a
+
+
+def bandpass(x: ArrayLike, fs: float, low: float = 0.65, high: float = 3.5, order: int = 2) -> Floats:
+    """Zero-phase Butterworth band-pass along the first axis.
+
+    Args:
+        x: (T,) or (T, C).
+        fs: sampling rate in Hz.
+        low, high: corner frequencies in Hz, 0 < low < high < fs / 2.
+        order: of the one-way filter.
+
+    Raises:
+        InvalidInputError: the band does not fit ``fs`` or the signal is shorter than the filter's padding.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    if not 0 < low < high < fs / 2:
+        raise InvalidInputError(f"band-pass {low}–{high} Hz does not fit a signal sampled at {fs} Hz")
+    b, a = _butter(order, float(low), float(high), float(fs))
+    need = 3 * max(len(a), len(b))
+    if len(x) <= need:
+        raise InvalidInputError(f"band-pass needs more than {need} samples, got {len(x)}")
+    out: Floats = signal.filtfilt(b, a, x, axis=0)
+    return out
+
+
+def spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60, window: str = "hann") -> tuple[Floats, Floats]:
+    """Power spectrum of a whole signal, zero-padded until bins are ``resolution_hz`` apart or closer.
+
+    Args:
+        x: (T,), its mean is removed.
+        fs: Hz.
+
+    Returns:
+        frequencies in Hz (F,), power (F,) in arbitrary units.
+    """
+    x = np.asarray(x, dtype=np.float64)
+    nfft = 1 << max(int(np.ceil(np.log2(max(fs / resolution_hz, len(x))))), 4)
+    w = signal.get_window(window, len(x), fftbins=False)
+    power = np.abs(np.fft.rfft((x - x.mean()) * w, nfft)) ** 2
+    return np.fft.rfftfreq(nfft, 1 / fs), power
+
+
+def peak_frequency(frequencies: Floats, power: Floats, low: float, high: float) -> float:
+    """Frequency (Hz) of the highest power in ``[low, high]``, refined by a parabola through three bins."""
+    inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
+    if len(inside) == 0:
+        raise InvalidInputError(f"no spectrum bin between {low} and {high} Hz")
+    k = int(inside[np.argmax(power[inside])])
+    f = float(frequencies[k])
+    if 0 < k < len(power) - 1:
+        left, mid, right = (float(power[k + i]) for i in (-1, 0, 1))
+        bend = left - 2 * mid + right
+        if bend < 0:
+            f += 0.5 * (left - right) / bend * float(frequencies[1] - frequencies[0])
+    return float(np.clip(f, low, high))
+
+
+def resample_by_time(
+    times: ArrayLike, values: ArrayLike, fs: float, max_gap_s: float = 0.5, t0: float | None = None
+) -> tuple[Floats, NDArray[np.bool_], float]:
+    """Put samples with their own times onto a uniform clock, keeping gaps as gaps.
+
+    Each output sample is the mean, over one output period around its time, of the piecewise linear curve through
+    the input: an interpolator when the input is slower than ``fs`` and an anti-aliasing average when it is faster.
+
+    Args:
+        times: (N,) seconds, increasing.
+        values: (N, C) or (N,); rows with NaN are treated as missing.
+        fs: output rate in Hz.
+        max_gap_s: a stretch without samples longer than this stays a gap.
+        t0: time of the first output sample; the first input time by default.
+
+    Returns:
+        values (T, C) or (T,) with NaN in gaps, valid bool (T,), t0 in seconds.
+    """
+    times = np.asarray(times, dtype=np.float64)
+    values = np.asarray(values, dtype=np.float64)
+    if len(times) and not np.all(np.diff(times) > 0):
+        raise InvalidInputError("resample: times must increase")
+    flat = values.reshape(len(values), -1)
+    start = float(times[0]) if t0 is None and len(times) else float(t0 or 0.0)
+    end = float(times[-1]) if len(times) else start
+    n = max(int(np.floor((end - start) * fs + 1e-6)) + 1, 0) if len(times) else 0
+    grid = start + np.arange(n) / fs
+    ok = np.isfinite(flat).all(axis=1)
+    t, v = times[ok], flat[ok]
+    out = np.full((n, flat.shape[1]), np.nan)
+    valid = np.zeros(n, bool)
+    # Runs of samples without a gap between them are resampled each for itself.
+    cuts = np.flatnonzero(np.diff(t) > max_gap_s) + 1
+    for run in np.split(np.arange(len(t)), cuts):
+        if len(run) < 2:
+            continue
+        tr, vr = t[run], v[run]
+        inside = np.flatnonzero((grid >= tr[0] - 1e-9) & (grid <= tr[-1] + 1e-9))
+        if len(inside) == 0:
+            continue
+        area = np.vstack([np.zeros(vr.shape[1]), np.cumsum(np.diff(tr)[:, None] * (vr[1:] + vr[:-1]) / 2, 0)])
+        lo = np.clip(grid[inside] - 0.5 / fs, tr[0], tr[-1])
+        hi = np.clip(grid[inside] + 0.5 / fs, tr[0], tr[-1])
+        out[inside] = (_integral(tr, vr, area, hi) - _integral(tr, vr, area, lo)) / (hi - lo)[:, None]
+        valid[inside] = True
+    return out.reshape((n, *values.shape[1:])), valid, start
+
+
+def _integral(t: Floats, v: Floats, area: Floats, at: Floats) -> Floats:
+    """Integral from t[0] to ``at`` of the piecewise linear curve through (t, v)."""
+    k = np.clip(np.searchsorted(t, at, side="right") - 1, 0, len(t) - 2)
+    dt = at - t[k]
+    slope = (v[k + 1] - v[k]) / (t[k + 1] - t[k])[:, None]
+    out: Floats = area[k] + v[k] * dt[:, None] + 0.5 * slope * dt[:, None] ** 2
+    return out
+
+
+def runs(mask: NDArray[np.bool_]) -> list[slice]:
+    """The stretches of True, as slices."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(mask, bool), [False]]).astype(np.int8)))
+    return [slice(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
