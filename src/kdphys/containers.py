@@ -138,8 +138,7 @@ class FaceTrack:
     @property
     def present(self) -> Bools:
         """bool (T,): whether the face was there."""
-        out: Bools = np.isfinite(self.boxes).all(axis=1)
-        return out
+        return np.asarray(np.isfinite(self.boxes).all(axis=1))
 
 
 @dataclass(frozen=True, eq=False)

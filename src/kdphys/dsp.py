@@ -32,7 +32,7 @@ def detrend(x: ArrayLike, lam: float = 100.0) -> Floats:
     x = np.asarray(x, dtype=np.float64)
     n = len(x)
     if n < 3:
-        return x - x
+        return np.zeros_like(x)
     l2 = lam * lam
     bands = np.zeros((3, n))  # upper form: rows are the second, first and main diagonal of I + λ² D₂ᵀD₂
     main = np.full(n, 6.0)
