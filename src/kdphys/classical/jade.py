@@ -29,6 +29,8 @@ def jade(x: ArrayLike) -> Floats:
     centred = given - given.mean(axis=1, keepdims=True)
     power, axes = np.linalg.eigh(centred @ centred.T / centred.shape[1])
     keep = power > _RANK * max(float(power[-1]), np.finfo(float).tiny)
+    if not (keep & (power > 0)).any():
+        return np.empty((0, centred.shape[1]))
     z = (axes[:, keep] / np.sqrt(power[keep])).T @ centred
     out: Floats = diagonaliser(cumulants(z)).T @ z
     return out

@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike
 
 from kdphys.classical.common import FLAT, PULSE_SIGNATURE, Floats, check_trace, flatten, in_windows, relative
 
-#: Share of the mean channel power added to the diagonal: colours that are copies of each other stay solvable.
-_RIDGE = 1e-6
+#: Share of the mean channel power added to the diagonal: the pulse survives a signature that is a little off, and
+#: colours that are copies of each other stay solvable.
+_RIDGE = 1e-3
 
 
 def pbv(rgb: ArrayLike, fs: float) -> Floats:

@@ -118,3 +118,6 @@ _METHODS: dict[str, Callable[[Floats, float], Floats]] = {
     "pbv": _pbv,
     "omit": _omit,
 }
+
+#: The names that :func:`toolbox` knows.
+TOOLBOX_METHODS = tuple(_METHODS)
