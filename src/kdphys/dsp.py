@@ -130,7 +130,7 @@ def resample_by_time(
     values = np.asarray(values, dtype=np.float64)
     if len(times) and not np.all(np.diff(times) > 0):
         raise InvalidInputError("resample: times must increase")
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     start = float(times[0]) if t0 is None and len(times) else float(t0 or 0.0)
     end = float(times[-1]) if len(times) else start
     n = max(int(np.floor((end - start) * fs + 1e-6)) + 1, 0) if len(times) else 0

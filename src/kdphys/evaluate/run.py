@@ -1,0 +1,285 @@
+"""Recordings with references in, a report out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from kdphys.classical.toolbox import TOOLBOX_METHODS, toolbox
+from kdphys.containers import Pulse, Recording, RgbTrace, Signal, Video
+from kdphys.errors import InvalidInputError, KDPhysError
+from kdphys.evaluate.aggregate import Group
+from kdphys.evaluate.protocols import PROTOCOLS, Reference, Score, kdphys_scores, toolbox_score
+from kdphys.evaluate.report import Failure, Report
+from kdphys.vitals.result import HrWindow
+
+#: Windows of the kdphys protocol, seconds; the whole recording comes on top.
+WINDOWS_S = (10.0, 30.0)
+
+
+class Source(Protocol):
+    """A recording that is opened only when its turn comes."""
+
+    @property
+    def name(self) -> str:
+        """Name, for messages."""
+
+    def open(self) -> Recording:
+        """Read it."""
+
+
+class Method(Protocol):
+    """What turns a trace into a pulse; see :func:`kdphys.load_method`."""
+
+    @property
+    def name(self) -> str:
+        """Name."""
+
+    def pulse(self, trace: RgbTrace) -> Pulse:
+        """Estimate the pulse."""
+
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A recording whose video has been reduced to its trace already.
+
+    Args:
+        subject, name, references, conditions: as of :class:`kdphys.containers.Recording`.
+        trace: the skin colour.
+        notes: what went wrong without ending it.
+    """
+
+    subject: str
+    name: str
+    trace: RgbTrace
+    references: Mapping[str, Signal] = field(default_factory=dict)
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def evaluate(
+    recordings: Iterable[Recording | Take | Source],
+    methods: Sequence[Method | str] = ("pos",),
+    *,
+    protocols: Sequence[str] = ("kdphys",),
+    windows_s: Sequence[float] = WINDOWS_S,
+    step_s: float | None = None,
+    roi: Any = None,
+    split: Mapping[str, Sequence[str]] | None = None,
+    progress: Callable[[int, str], None] | None = None,
+) -> Report:
+    """Compare methods with references.
+
+    Args:
+        recordings: with a "bvp" or "hr_bpm" reference; one at a time is opened.
+        methods: names or methods.
+        protocols: "kdphys", "toolbox" or both.
+        windows_s: of the kdphys protocol, seconds.
+        step_s: between the starts of windows; by default they do not overlap.
+        roi: look at this box, or "full", instead of looking for a face.
+        split: for methods that were trained: "train", "val" and "test" → subjects. Written into the report.
+        progress: called with the number and the name of the recording that begins.
+
+    A recording that cannot be evaluated is listed under the report's failures. Ctrl-C ends early: the rest is listed
+    as not evaluated.
+
+    Raises:
+        UnknownNameError: a method is not registered.
+        InvalidInputError: unknown protocol, no recording, subjects in two parts of the split or evaluated outside
+            of its test part, two recordings of one name.
+    """
+    unknown = [p for p in protocols if p not in PROTOCOLS]
+    if unknown or not protocols:
+        raise InvalidInputError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(unknown) or 'none'}")
+    check_split(split)
+    loaded = [_method(m) for m in methods]
+    if not loaded or len({m.name for m in loaded}) < len(loaded):
+        raise InvalidInputError("methods must be one or more, each named once")
+    todo = list(recordings)
+    if not todo:
+        raise InvalidInputError("no recordings to evaluate")
+    job = _Job(loaded, tuple(protocols), tuple(windows_s), step_s, roi, split)
+    for k, item in enumerate(todo):
+        if progress is not None:
+            progress(k, item.name)
+        try:
+            job.add(item)
+        except KDPhysError as error:
+            job.failures.append(Failure(item.name, str(error)))
+        except KeyboardInterrupt:
+            job.failures += [Failure(left.name, "not evaluated: stopped before") for left in todo[k:]]
+            break
+    return job.report()
+
+
+def check_split(split: Mapping[str, Sequence[str]] | None) -> None:
+    """Refuse a split that shares subjects.
+
+    Raises:
+        InvalidInputError: a subject is in two parts, or there is no "test" part.
+    """
+    if split is None:
+        return
+    if "test" not in split:
+        raise InvalidInputError(f"split: expected a 'test' part, got {', '.join(split) or 'none'}")
+    where: dict[str, str] = {}
+    for part, subjects in split.items():
+        for subject in subjects:
+            if where.setdefault(subject, part) != part:
+                raise InvalidInputError(f"split: subject {subject!r} is in {where[subject]!r} and in {part!r}")
+
+
+class _Job:
+    def __init__(
+        self,
+        methods: list[Method],
+        protocols: tuple[str, ...],
+        windows_s: tuple[float, ...],
+        step_s: float | None,
+        roi: Any,
+        split: Mapping[str, Sequence[str]] | None,
+    ) -> None:
+        self.methods, self.protocols, self.windows_s = methods, protocols, windows_s
+        self.step_s, self.roi, self.split = step_s, roi, split
+        self.scores: dict[tuple[str, str, str], list[Score]] = {}
+        self.without: dict[tuple[str, str, str], int] = {}
+        self.failures: list[Failure] = []
+        self.notes: list[str] = []
+        self.names: set[tuple[str, str]] = set()
+
+    def add(self, item: Recording | Take | Source) -> None:
+        recording = item if isinstance(item, Recording | Take) else item.open()
+        if self.split is not None and recording.subject not in self.split["test"]:
+            raise InvalidInputError(f"{recording.name}: subject {recording.subject!r} is not in the split's test part")
+        if (recording.subject, recording.name) in self.names:
+            raise InvalidInputError(f"{recording.name}: a second recording of this name by {recording.subject!r}")
+        reference = Reference(recording.references.get("bvp"), recording.references.get("hr_bpm"))
+        take = recording if isinstance(recording, Take) else self._take(recording)
+        times = take.trace.times
+        low, high = reference.span
+        if not len(times) or not (low <= times[-1] and high >= times[0]):
+            span = f"{times[0]:.1f}–{times[-1]:.1f} s" if len(times) else "empty"
+            raise InvalidInputError(
+                f"{take.name}: the reference ({low:.1f}–{high:.1f} s) and the video ({span}) do not overlap in time; "
+                "the reference's times must be seconds on the video's clock"
+            )
+        found: list[tuple[tuple[str, str, str], list[Score], int]] = []
+        for method in self.methods:
+            pulse = method.pulse(take.trace)
+            if "kdphys" in self.protocols:
+                found += self._kdphys(take, method.name, pulse, reference)
+            if "toolbox" in self.protocols:
+                found += self._toolbox(take, method.name, pulse)
+        if not any(scores for _, scores, _ in found):
+            raise InvalidInputError(
+                f"{take.name}: nothing to compare: {len(times) / take.trace.fs:.1f} s of video, reference from "
+                f"{low:.1f} to {high:.1f} s"
+            )
+        self.names.add((take.subject, take.name))
+        self.notes += [f"{take.name}: {note}" for note in take.notes]
+        for key, scores, without in found:
+            self.scores.setdefault(key, []).extend(scores)
+            self.without[key] = self.without.get(key, 0) + without
+
+    def _take(self, r: Recording) -> Take:
+        trace, notes = _trace(r.video, self.roi)
+        return Take(r.subject, r.name, trace, r.references, r.conditions, notes)
+
+    def _kdphys(
+        self, take: Take, method: str, pulse: Pulse, reference: Reference
+    ) -> list[tuple[tuple[str, str, str], list[Score], int]]:
+        conditions = tuple(sorted(take.conditions.items()))
+        courses = [(f"{w:g} s", _course(pulse, w, self.step_s or w)) for w in self.windows_s]
+        courses.append(("whole", _whole(pulse)))
+        return [
+            (("kdphys", method, label), *kdphys_scores(pulse, course, reference, take.name, take.subject, conditions))
+            for label, course in courses
+        ]
+
+    def _toolbox(self, take: Take, method: str, pulse: Pulse) -> list[tuple[tuple[str, str, str], list[Score], int]]:
+        key = ("toolbox", method, "whole")
+        if "bvp" not in take.references:
+            return [(key, [], 1)]
+        trace = take.trace
+        label = take.references["bvp"].at(trace.times)
+        known = np.flatnonzero(np.isfinite(label))
+        valid = trace.valid
+        if len(known) == 0 or not valid.any():
+            return [(key, [], 1)]
+        inside = slice(int(known[0]), int(known[-1]) + 1)
+        t = trace.times[inside]
+        gaps = int((~valid[inside]).sum())
+        if gaps and method == self.methods[0].name:  # once a recording
+            self.notes.append(f"{take.name}: toolbox protocol: {gaps} of {len(t)} samples without a face interpolated")
+        if method in TOOLBOX_METHODS:
+            rgb = np.stack([np.interp(t, trace.times[valid], trace.rgb[valid, c]) for c in range(3)], axis=1)
+            wave = toolbox(method, rgb, trace.fs)
+        else:
+            wave = pulse.bvp[inside]
+        label = np.interp(t, trace.times[known], label[known])
+        result = toolbox_score(wave, label, trace.fs)
+        score = Score(
+            take.name,
+            take.subject,
+            float(t[0]),
+            float(t[-1]),
+            result.hr_bpm,
+            result.hr_bpm,
+            result.ref_bpm,
+            snr_db=result.snr_db,
+            macc=result.macc,
+            conditions=tuple(sorted(take.conditions.items())),
+        )
+        return [(key, [score], 0)]
+
+    def report(self) -> Report:
+        order = [p for p in PROTOCOLS if p in self.protocols]
+        keys = sorted(self.scores, key=lambda k: (order.index(k[0]), [m.name for m in self.methods].index(k[1])))
+        groups = tuple(Group(*k, tuple(self.scores[k]), self.without[k]) for k in keys)
+        return Report(groups, tuple(self.failures), tuple(self.notes), self.split)
+
+
+# What follows is all that evaluation knows about measuring.
+
+
+def _method(method: Method | str) -> Method:
+    from kdphys.pulse.estimate import load_method
+
+    return load_method(method) if isinstance(method, str) else method
+
+
+def _trace(video: Video, roi: Any) -> tuple[RgbTrace, tuple[str, ...]]:
+    """The trace of the largest face, all of it a gap when there is none, and notes.
+
+    Raises:
+        KeyboardInterrupt: stopped before the end.
+    """
+    from kdphys.pipeline import FS, extract
+
+    extraction = extract(video, roi=roi)
+    if extraction.interrupted:
+        raise KeyboardInterrupt
+    if extraction.persons:
+        return extraction.persons[0].trace, extraction.notes
+    first, last = extraction.span
+    n = int(np.floor((last - first) * FS + 1e-6)) + 1 if extraction.n_frames else 0
+    gap = RgbTrace(np.full((n, 3), np.nan), FS, first if n else 0.0, np.zeros(n, bool))
+    return gap, (*extraction.notes, "no face")
+
+
+def _course(pulse: Pulse, window_s: float, step_s: float) -> list[HrWindow]:
+    from kdphys.vitals.heart_rate import hr_course
+
+    return hr_course(pulse, window_s, step_s)
+
+
+def _whole(pulse: Pulse) -> list[HrWindow]:
+    """One window over all of it; none where it is shorter than a heart rate needs."""
+    from kdphys.vitals.heart_rate import MIN_HR_S, hr_window
+    from kdphys.vitals.quality import Judge
+
+    n = len(pulse.bvp)
+    return [hr_window(Judge(pulse), 0, n)] if n >= MIN_HR_S * pulse.fs else []
