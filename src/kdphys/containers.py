@@ -176,6 +176,36 @@ class Clip:
 
 
 @dataclass(frozen=True, eq=False)
+class Evidence:
+    """What was seen beside the pulse, on the pulse's clock: what its quality is judged by.
+
+    Args:
+        rgb: float64 (T, 3), mean skin colour, 0–255; NaN in gaps.
+        patches: float64 (T, P, 3), mean skin colour of P parts of the face; P may be 0.
+        luma: float64 (T,), brightness of the skin, 0–255.
+        clipped: float64 (T,), share of the face that is over-exposed, 0–1.
+        motion: float64 (T,), speed of the face, box widths a second.
+        source_fps: frames per second that carried information, before resampling.
+    """
+
+    rgb: Floats
+    patches: Floats
+    luma: Floats
+    clipped: Floats
+    motion: Floats
+    source_fps: float
+
+    def __post_init__(self) -> None:
+        n = len(self.rgb)
+        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,)}
+        for name in ("rgb", "patches", "luma", "clipped", "motion"):
+            array = _frozen(getattr(self, name), np.float64)
+            want = shapes.get(name, (n, array.shape[1] if array.ndim == 3 else -1, 3))
+            _require(array.shape == want, f"evidence: {name} must be {want}, got {array.shape}")
+            object.__setattr__(self, name, array)
+
+
+@dataclass(frozen=True, eq=False)
 class RgbTrace:
     """The mean skin colour over time on a uniform clock.
 
@@ -184,12 +214,14 @@ class RgbTrace:
         fs: sampling rate in Hz.
         t0: time of the first sample in seconds.
         valid: bool (T,), False inside gaps (no face, dropped frames).
+        evidence: what the quality of a pulse from this trace is judged by, or None.
     """
 
     rgb: Floats
     fs: float
     t0: float = 0.0
     valid: Bools = field(default_factory=_all_valid)
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         rgb = np.array(self.rgb, dtype=np.float64)
@@ -218,6 +250,7 @@ class Pulse:
         t0: time of the first sample in seconds.
         valid: bool (T,), False where nothing could be estimated.
         method: the name of the method that made it.
+        evidence: what its quality is judged by, on the same clock, or None.
     """
 
     bvp: Floats
@@ -225,6 +258,7 @@ class Pulse:
     t0: float = 0.0
     valid: Bools = field(default_factory=_all_valid)
     method: str = ""
+    evidence: Evidence | None = None
 
     def __post_init__(self) -> None:
         bvp = np.array(self.bvp, dtype=np.float64)

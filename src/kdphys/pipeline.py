@@ -1,1 +1,299 @@
-"""From a video to vital signs."""
+"""From a video to vital signs: one pass over the frames, memory that does not grow with their size."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.clip.trace import TraceBuilder
+from kdphys.containers import Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
+from kdphys.errors import InvalidInputError
+from kdphys.face.track import FaceTracker
+from kdphys.pulse.estimate import Method, load_method
+from kdphys.video.reader import read_video
+from kdphys.vitals.measure import measure_vitals
+from kdphys.vitals.result import Vitals
+
+Floats = NDArray[np.floating[Any]]
+
+#: The method when none is named.
+DEFAULT_METHOD = "pos"
+#: Sampling rate of traces and pulses, Hz.
+FS = 30.0
+#: A person seen for less than this share of the video, and for less than `_MIN_FACE_S`, is not reported.
+_MIN_FACE_S = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One person of a video.
+
+    Args:
+        track: the face box over time; NaN where the face was missing.
+        trace: the skin colour on a uniform clock.
+        portrait: one frame in which the face was seen well, or None.
+    """
+
+    track: FaceTrack
+    trace: RgbTrace
+    portrait: Frame | None
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """What one pass over a video gives.
+
+    Args:
+        persons: largest face first; empty when no face was seen.
+        n_frames: frames read.
+        n_face_frames: frames with the first person's face.
+        span: times of the first and the last frame, seconds.
+        notes: what went wrong on the way without ending it.
+        interrupted: whether it was stopped before the end of the video.
+        seconds: where the time went, by stage.
+    """
+
+    persons: tuple[Person, ...]
+    n_frames: int
+    n_face_frames: int
+    span: tuple[float, float]
+    notes: tuple[str, ...]
+    interrupted: bool
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """The vital signs of one person in one video, with what they came from.
+
+    Args:
+        source: name of the video.
+        person: number of the person, stable within the video.
+        vitals: the result.
+        pulse: the waveform.
+        trace: the skin colour.
+        extraction: the pass over the video.
+        track: the face box over time, or None when no face was seen.
+        portrait: one frame with the face, or None.
+        notes: what went wrong without ending the measurement.
+    """
+
+    source: str
+    person: int
+    vitals: Vitals
+    pulse: Pulse
+    trace: RgbTrace
+    extraction: Extraction
+    track: FaceTrack | None
+    portrait: Frame | None
+    notes: tuple[str, ...]
+
+
+class _Collector:
+    """One person while the frames pass by."""
+
+    def __init__(self, whole: bool) -> None:
+        self.builder = TraceBuilder(whole)
+        self.times: list[float] = []
+        self.boxes: list[Floats] = []
+        self.scores: list[float] = []
+        self.portrait: Frame | None = None
+        self._best = -1.0
+
+    def add(self, frame: Frame, box: Floats, score: float) -> None:
+        self.builder.add(frame, box)
+        self.times.append(frame.t)
+        self.boxes.append(np.asarray(box, np.float32))
+        self.scores.append(score)
+        if score > self._best + 0.02:  # few copies: only for a clearly better look
+            self._best, self.portrait = score, Frame(frame.rgb.copy(), frame.t)
+
+    @property
+    def area(self) -> float:
+        boxes = np.array(self.boxes)
+        return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum())
+
+
+def extract(
+    video: Video,
+    *,
+    roi: tuple[float, float, float, float] | str | None = None,
+    fs: float = FS,
+    progress: Callable[[float], None] | None = None,
+    tracker: FaceTracker | None = None,
+) -> Extraction:
+    """Find the faces of a video and reduce each to its trace, in one pass.
+
+    Args:
+        video: from :func:`kdphys.read_video`.
+        roi: look at this box (x0, y0, x1, y1 in pixels) instead of looking for faces, or "full" for the whole picture:
+            for a fingertip on the lens or a patch of skin.
+        fs: sampling rate of the traces in Hz.
+        progress: called with the time of the frame just done, in seconds.
+        tracker: another face tracker than the default.
+
+    Ctrl-C ends the pass early: what was read so far is measured and said to be partial.
+    """
+    tracker = tracker or FaceTracker()
+    people: dict[int, _Collector] = {}
+    clock = {"decode": 0.0, "detect": 0.0, "crop": 0.0}
+    n, first, last, interrupted = 0, np.nan, np.nan, False
+    box = _roi(roi, video)
+    frames = iter(video)
+    try:
+        while True:
+            began = time.perf_counter()
+            frame = next(frames, None)
+            clock["decode"] += time.perf_counter() - began
+            began = time.perf_counter()
+            if box is not None:
+                found = [(frame, {0: (box, 1.0)})] if frame is not None else []
+            else:
+                tracked = tracker.push(frame) if frame is not None else tracker.flush()
+                found = [(item.frame, item.faces) for item in tracked]
+            clock["detect"] += time.perf_counter() - began
+            began = time.perf_counter()
+            for seen, faces in found:
+                for key, (where, score) in faces.items():
+                    if key not in people:
+                        people[key] = _Collector(whole=box is not None)
+                    people[key].add(seen, where, score)
+            clock["crop"] += time.perf_counter() - began
+            if frame is None:
+                break
+            n += 1
+            first, last = (frame.t if n == 1 else first), frame.t
+            if progress is not None:
+                progress(frame.t)
+    except KeyboardInterrupt:
+        if n == 0:
+            raise
+        interrupted = True
+    notes = list(video.notes)
+    if interrupted:
+        notes.insert(0, f"stopped at {last:.1f} s: this is a partial result")
+    chosen = {key: c for key, c in people.items() if c.times[-1] - c.times[0] >= min(_MIN_FACE_S, 0.5 * (last - first))}
+    order = sorted(chosen, key=lambda key: -chosen[key].area)
+    persons = tuple(_person(key, chosen[key], fs, float(first), float(last)) for key in order)
+    brief = len(people) - len(chosen)
+    if brief:
+        notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {_MIN_FACE_S:g} s left out")
+    n_face = len(chosen[order[0]].times) if order else 0
+    return Extraction(persons, n, n_face, (float(first), float(last)), tuple(notes), interrupted, clock)
+
+
+def _roi(roi: tuple[float, float, float, float] | str | None, video: Video) -> Floats | None:
+    if roi is None:
+        return None
+    if isinstance(roi, str):
+        if roi != "full":
+            raise InvalidInputError(f"roi must be four pixel numbers x0, y0, x1, y1 or 'full', got {roi!r}")
+        return np.array([0.0, 0.0, video.width, video.height])
+    box = np.asarray(roi, float)
+    if box.shape != (4,) or not (box[2] - box[0] >= 2 and box[3] - box[1] >= 2):
+        raise InvalidInputError(f"roi must be x0, y0, x1, y1 with x1 > x0 and y1 > y0 (pixels), got {roi!r}")
+    if box[0] < 0 or box[1] < 0 or box[2] > video.width or box[3] > video.height:
+        raise InvalidInputError(f"roi {roi!r} leaves the picture of {video.width}×{video.height} pixels")
+    return box
+
+
+def _person(key: int, c: _Collector, fs: float, first: float, last: float) -> Person:
+    track = FaceTrack(np.array(c.boxes), np.array(c.scores), np.array(c.times), key)
+    trace = _span(c.builder.build(fs, first), first, last)
+    return Person(track, trace, c.portrait)
+
+
+def _span(trace: RgbTrace, first: float, last: float) -> RgbTrace:
+    """The trace from the video's first frame to its last: where the face was missing it is a gap."""
+    n = int(np.floor((last - first) * trace.fs + 1e-6)) + 1
+    more = n - len(trace.rgb)
+    if more <= 0:
+        return trace
+    e = trace.evidence
+    assert e is not None
+    parts = {
+        k: np.pad(getattr(e, k), [(0, more)] + [(0, 0)] * (getattr(e, k).ndim - 1), constant_values=np.nan)
+        for k in ("rgb", "patches", "luma", "clipped", "motion")
+    }
+    evidence = Evidence(**parts, source_fps=e.source_fps)
+    return RgbTrace(evidence.rgb, trace.fs, trace.t0, np.pad(trace.valid, (0, more)), evidence)
+
+
+def extract_trace(video: Video, **options: Any) -> RgbTrace:
+    """The RGB trace of the largest face; all of it a gap when there is none. Options as of :func:`extract`."""
+    extraction = extract(video, **options)
+    return extraction.persons[0].trace if extraction.persons else _no_trace(extraction, options.get("fs", FS))
+
+
+def _no_trace(extraction: Extraction, fs: float) -> RgbTrace:
+    first, last = extraction.span
+    n = int(np.floor((last - first) * fs + 1e-6)) + 1 if extraction.n_frames else 0
+    return RgbTrace(np.full((n, 3), np.nan), fs, first if n else 0.0, np.zeros(n, bool))
+
+
+def estimate_pulse(source: Video | RgbTrace, method: Method | str = DEFAULT_METHOD) -> Pulse:
+    """The pulse of the largest face of a video, or of a trace.
+
+    Args:
+        source: a video or a trace.
+        method: from :func:`kdphys.load_method`, or its name.
+    """
+    method = load_method(method) if isinstance(method, str) else method
+    trace = extract_trace(source) if isinstance(source, Video) else source
+    return method.pulse(trace)
+
+
+def measure_all(
+    source: str | Path | Video,
+    method: Method | str = DEFAULT_METHOD,
+    *,
+    faces: str = "largest",
+    window_s: float = 10.0,
+    step_s: float = 1.0,
+    roi: tuple[float, float, float, float] | str | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> list[Measurement]:
+    """Measure the persons in a video; at least one measurement comes back, with its reasons if there is no pulse.
+
+    Args:
+        source: a file, a folder of images, or a video.
+        method: name or method.
+        faces: "largest" or "all".
+        window_s, step_s: of the heart rate's course over time.
+        roi: see :func:`extract`.
+        progress: called with the time of the frame just done.
+
+    Raises:
+        VideoError: the source cannot be read.
+        InvalidInputError: an option is out of range.
+    """
+    if faces not in ("largest", "all"):
+        raise InvalidInputError(f"faces must be 'largest' or 'all', got {faces!r}")
+    method = load_method(method) if isinstance(method, str) else method
+    video = source if isinstance(source, Video) else read_video(source)
+    extraction = extract(video, roi=roi, progress=progress)
+    persons: tuple[Person | None, ...] = extraction.persons or (None,)
+    out = []
+    for person in persons[: 1 if faces == "largest" else None]:
+        trace = person.trace if person else _no_trace(extraction, FS)
+        began = time.perf_counter()
+        pulse = method.pulse(trace)
+        extraction.seconds["method"] = extraction.seconds.get("method", 0.0) + time.perf_counter() - began
+        began = time.perf_counter()
+        vitals = measure_vitals(pulse, window_s, step_s)
+        extraction.seconds["vitals"] = extraction.seconds.get("vitals", 0.0) + time.perf_counter() - began
+        track, portrait = (person.track, person.portrait) if person else (None, None)
+        number = person.track.id if person else 0
+        out.append(Measurement(video.name, number, vitals, pulse, trace, extraction, track, portrait, extraction.notes))
+    return out
+
+
+def measure(source: str | Path | Video, method: Method | str = DEFAULT_METHOD, **options: Any) -> Vitals:
+    """The vital signs of the largest face of a video. Options as of :func:`measure_all`."""
+    return measure_all(source, method, **options)[0].vitals

@@ -9,6 +9,7 @@ from kdphys.registry import Registry
 METHODS = Registry(
     "method",
     {
+        "channel": "kdphys.classical.channel:channel",
         "green": "kdphys.classical.green:green",
         "ica": "kdphys.classical.ica:ica",
         "chrom": "kdphys.classical.chrom:chrom",

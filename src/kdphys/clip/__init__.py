@@ -1,0 +1,1 @@
+"""From pictures and boxes to model input: crops, skin weights, traces on a uniform clock."""

@@ -1,0 +1,1 @@
+"""From traces and clips to the pulse: one protocol for every method."""

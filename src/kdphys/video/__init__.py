@@ -1,0 +1,1 @@
+"""Frames in time: from files, folders of images, arrays."""

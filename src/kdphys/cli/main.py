@@ -1,0 +1,63 @@
+"""The command ``kdphys``: thin commands, each in a module of its own; errors become one line and exit code 2."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from kdphys.cli.demo import demo
+from kdphys.cli.evaluate import evaluate
+from kdphys.cli.measure import measure
+from kdphys.errors import KDPhysError
+
+app = typer.Typer(
+    name="kdphys",
+    help="Heart rate, variability and respiration from ordinary face video, with confidence. Not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(measure)
+app.command()(demo)
+app.command()(evaluate)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"kdphys {version('kdphys')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except KDPhysError as error:
+        typer.echo(f"kdphys: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("kdphys: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Square crops around a face, area-averaged in floating point.
+
+Rounding to 8 bits between decoding and averaging would cost signal: the pulse is about half a grey level.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.errors import InvalidInputError
+
+Floats = NDArray[np.floating[Any]]
+
+#: Face box × this = the crop that models see.
+BOX_SCALE = 1.5
+
+
+def square(box: Floats, scale: float = BOX_SCALE) -> Floats:
+    """The square around the centre of ``box`` (x0, y0, x1, y1) whose side is ``scale`` × the mean of its sides."""
+    centre = (box[:2] + box[2:]) / 2
+    half = scale * float(np.mean(box[2:] - box[:2])) / 2
+    return np.concatenate([centre - half, centre + half])
+
+
+def crop(rgb: NDArray[np.uint8], box: Floats, size: int) -> NDArray[np.float32]:
+    """Cut ``box`` out and average it down (or interpolate it up) to ``size`` × ``size``.
+
+    Where the box leaves the picture, the picture's edge is repeated. Corners are rounded to whole pixels: less than
+    the detector's own jitter.
+
+    Args:
+        rgb: uint8 (H, W, 3).
+        box: (4,) x0, y0, x1, y1 in pixels.
+        size: side of the result.
+
+    Returns:
+        float32 (size, size, 3), 0–255.
+
+    Raises:
+        InvalidInputError: the box is empty or lies outside the picture.
+    """
+    height, width = rgb.shape[:2]
+    x0, y0, x1, y1 = (round(float(v)) for v in box)
+    if x1 <= x0 or y1 <= y0 or x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        raise InvalidInputError(f"crop: box {[x0, y0, x1, y1]} does not overlap a picture of {width}×{height}")
+    part = rgb[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)].astype(np.float32)
+    around = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
+    if any(around):
+        part = cv2.copyMakeBorder(part, *around, borderType=cv2.BORDER_REPLICATE)
+    shrink = part.shape[0] >= size and part.shape[1] >= size
+    out = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    return np.asarray(out, np.float32)

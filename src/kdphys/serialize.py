@@ -1,0 +1,133 @@
+"""Measurements as JSON (versioned, see ``docs/output.md``) and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from kdphys.pipeline import Measurement
+from kdphys.vitals.quality import SQI_THRESHOLD
+from kdphys.vitals.result import Estimate
+
+#: Version of the JSON layout: the first number changes when readers would break.
+SCHEMA_VERSION = "1.0"
+NOTICE = "Not a medical device: not for diagnosis or treatment."
+
+
+@lru_cache(maxsize=1)
+def schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of :func:`document`."""
+    return dict(json.loads((files("kdphys") / "assets" / "measurement.schema.json").read_text()))
+
+
+def document(done: Mapping[str, Iterable[Measurement]], failed: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """All results of one run.
+
+    Args:
+        done: source → its measurements.
+        failed: source → why it could not be measured.
+    """
+    return {
+        "schema": f"kdphys/measurement/{SCHEMA_VERSION}",
+        "kdphys": version("kdphys"),
+        "notice": NOTICE,
+        "sqi_threshold": SQI_THRESHOLD,
+        "measurements": [{"source": s, **_measurement(m)} for s, many in done.items() for m in many],
+        "failures": [{"source": s, "error": why} for s, why in (failed or {}).items()],
+    }
+
+
+def _measurement(m: Measurement) -> dict[str, Any]:
+    v, e = m.vitals, m.extraction
+    return {
+        "person": m.person,
+        "method": v.method,
+        "start_s": _number(e.span[0]),
+        "end_s": _number(e.span[1]),
+        "frames": e.n_frames,
+        "face_frames": len(m.track.times) if m.track is not None else (e.n_face_frames if m.trace.valid.any() else 0),
+        "partial": e.interrupted,
+        "notes": list(m.notes),
+        "reliable": v.reliable,
+        "reasons": list(v.reasons),
+        "sqi": _number(v.sqi),
+        "heart_rate": _estimate(v.hr),
+        "respiration_rate": _estimate(v.rr),
+        "hrv": {name: _estimate(value) for name, value in v.hrv.items()},
+        "beats_s": [_number(t) for t in v.beat_times],
+        "ibi_ms": [_number(t) for t in v.ibi_ms],
+        "coverage": _number(v.coverage),
+        "course": [
+            {
+                "start_s": _number(w.t0),
+                "end_s": _number(w.t1),
+                "hr_bpm": _number(w.hr_bpm),
+                "sqi": _number(w.sqi),
+                "reason": w.reason,
+            }
+            for w in v.course
+        ],
+    }
+
+
+def _estimate(e: Estimate) -> dict[str, Any]:
+    return {
+        "value": _number(e.value),
+        "unit": e.unit,
+        "confidence": _number(e.confidence),
+        "window_s": [_number(t) for t in e.window] if e.window else None,
+        "min_s": e.min_s,
+        "reason": e.reason,
+    }
+
+
+def _number(x: float | np.floating[Any] | None) -> float | None:
+    return None if x is None or not math.isfinite(x) else round(float(x), 4)
+
+
+def json_text(done: Mapping[str, Iterable[Measurement]], failed: Mapping[str, str] | None = None) -> str:
+    """:func:`document` as text."""
+    return json.dumps(document(done, failed), indent=2, ensure_ascii=False) + "\n"
+
+
+def course_csv(done: Mapping[str, Iterable[Measurement]]) -> str:
+    """Heart rate over time, one row a window; an empty cell where it cannot tell."""
+    rows = [
+        (s, m.person, _text(w.t0), _text(w.t1), _text(w.hr_bpm), _text(w.sqi), w.reason or "")
+        for s, many in done.items()
+        for m in many
+        for w in m.vitals.course
+    ]
+    return _csv(("source", "person", "start_s", "end_s", "hr_bpm", "sqi", "reason"), rows)
+
+
+def bvp_csv(done: Mapping[str, Iterable[Measurement]]) -> str:
+    """The pulse wave, one row a sample; an empty cell in gaps."""
+    rows = [
+        (s, m.person, _text(t), f"{b:.6g}" if ok else "")
+        for s, many in done.items()
+        for m in many
+        for t, b, ok in zip(m.pulse.times, m.pulse.bvp, m.pulse.valid, strict=True)
+    ]
+    return _csv(("source", "person", "time_s", "bvp"), rows)
+
+
+def _text(x: float | None) -> str:
+    return "" if x is None or not math.isfinite(x) else f"{x:.4f}"
+
+
+def _csv(header: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,86 @@
+"""Heart-rate variability from the intervals between beats (Task Force 1996, doi:10.1161/01.CIR.93.5.1043)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lombscargle
+
+from kdphys.vitals.result import Estimate
+
+Floats = NDArray[np.floating[Any]]
+
+#: name → (unit, shortest stretch in seconds).
+MEASURES = {
+    "sdnn": ("ms", 60.0),
+    "rmssd": ("ms", 30.0),
+    "pnn50": ("%", 60.0),
+    "lf": ("ms²", 120.0),
+    "hf": ("ms²", 60.0),
+    "lf_hf": ("ratio", 120.0),
+}
+_LF, _HF = (0.04, 0.15), (0.15, 0.40)
+
+
+def variability(intervals: Floats, left_out: int, sqi: float) -> dict[str, Estimate]:
+    """SDNN, RMSSD, pNN50, LF, HF and LF/HF, each refused below its minimum length.
+
+    Args:
+        intervals: (K, 2): time of the second beat in seconds, interval in ms.
+        left_out: how many intervals were not plausible; their share lowers the confidence.
+        sqi: of the heart rate, [0, 1].
+
+    Returns:
+        by name; the confidence is the share of plausible intervals times ``sqi``. It is an index and, unlike the
+        heart rate's, not calibrated: variability from 30 frames a second carries the camera's own jitter of several ms.
+    """
+    n = len(intervals)
+    if n < 3:
+        return {name: Estimate.refused(unit, need, "too few beats") for name, (unit, need) in MEASURES.items()}
+    times, ibi = intervals[:, 0], intervals[:, 1]
+    window = (float(times[0] - ibi[0] / 1000), float(times[-1]))
+    covered = float(ibi.sum()) / 1000
+    share = n / (n + left_out)
+    confidence = share * sqi
+    values = _values(times, ibi)
+    out = {}
+    for name, (unit, need) in MEASURES.items():
+        if covered < need:
+            reason = f"too short: {covered:.0f} s of beats, {need:.0f} s needed"
+            out[name] = Estimate.refused(unit, need, reason, window)
+        elif share < 0.8:
+            reason = f"too irregular: {left_out} of {n + left_out} intervals are not plausible"
+            out[name] = Estimate.refused(unit, need, reason, window)
+        else:
+            out[name] = Estimate(values[name], unit, window, confidence, need)
+    return out
+
+
+def _values(times: Floats, ibi: Floats) -> dict[str, float]:
+    # Successive differences only between intervals that share a beat.
+    adjacent = np.abs(np.diff(times) - ibi[1:] / 1000) < 0.02
+    steps = np.diff(ibi)[adjacent]
+    lf, hf = _band_powers(times, ibi)
+    return {
+        "sdnn": float(np.std(ibi, ddof=1)),
+        "rmssd": float(np.sqrt(np.mean(steps**2))) if len(steps) else float("nan"),
+        "pnn50": float(100 * np.mean(np.abs(steps) > 50)) if len(steps) else float("nan"),
+        "lf": lf,
+        "hf": hf,
+        "lf_hf": lf / hf if hf > 0 else float("nan"),
+    }
+
+
+def _band_powers(times: Floats, ibi: Floats) -> tuple[float, float]:
+    """Power in LF and HF, ms², by the Lomb–Scargle periodogram: beats are not evenly spaced."""
+    span = float(times[-1] - times[0])
+    if span < 10:
+        return float("nan"), float("nan")
+    step = 1 / (4 * span)
+    f = np.arange(_LF[0], _HF[1], step)
+    x = ibi - np.polyval(np.polyfit(times - times[0], ibi, 1), times - times[0])
+    power = lombscargle(times - times[0], x, 2 * np.pi * f)
+    density = power * 2 * span / len(x)  # ms²/Hz, one-sided
+    return tuple(float(density[(f >= a) & (f < b)].sum() * step) for a, b in (_LF, _HF))  # type: ignore[return-value]

@@ -1,0 +1,299 @@
+"""How far to trust a heart rate: features of a window of pulse, and a calibrated share of right answers.
+
+SQI is the measured share of estimates within 5 bpm of the truth among estimates with the same score. What it was
+calibrated on, and how well it holds elsewhere, is in ``docs/quality.md``; the fit is ``assets/sqi.json``, made by
+``tools/calibrate_sqi.py``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.classical import METHODS
+from kdphys.containers import Evidence, Pulse
+from kdphys.dsp import HR_BAND_BPM, bandpass, peak_frequency, runs, spectrum
+
+Floats = NDArray[np.floating[Any]]
+
+#: Below this SQI the answer is "no reliable pulse".
+SQI_THRESHOLD = 0.7
+#: Names of the features, in the order of the fit's coefficients.
+FEATURES = ("snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion")
+_BIN_HZ = 0.25 / 60
+_HR_HZ = (HR_BAND_BPM[0] / 60, HR_BAND_BPM[1] / 60)
+_MIN_FPS = 8.0
+_DARK_LUMA = 22.0
+_CLIPPED_SHARE = 0.35
+_MOTION = 0.25
+#: Above this there is no pulse to speak of, only noise; and how alike noise may be to itself, Hz and correlation.
+_NOISE_HZ = 5.0
+_SAME = 0.7
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The judgement on a window.
+
+    Args:
+        hr_bpm: the best guess, or None where there is no signal at all.
+        sqi: calibrated, [0, 1].
+        reason: why it is not to be relied on, or None.
+        features: by name, see ``FEATURES``.
+    """
+
+    hr_bpm: float | None
+    sqi: float
+    reason: str | None
+    features: dict[str, float]
+
+
+class Judge:
+    """Judges windows of one pulse. What all windows share is computed once.
+
+    Args:
+        pulse: with its evidence, if there is any.
+    """
+
+    def __init__(self, pulse: Pulse) -> None:
+        self.pulse = pulse
+        self._waves: dict[str, Floats] = {}
+        self._patches: tuple[Floats, Floats] | None = None
+        evidence = pulse.evidence
+        if evidence is None or evidence.patches.shape[1] < 4:
+            return
+        fs, n = pulse.fs, len(pulse.bvp)
+        seen = np.asarray(np.isfinite(evidence.rgb).all(axis=1))
+        spans = [run for run in runs(seen) if run.stop - run.start >= 3 * fs]
+        if spans and all(float(evidence.rgb[run].mean(axis=0).min()) > 2.0 for run in spans):
+            self._waves = {name: np.zeros(n) for name in ("pos", "chrom", "green")}
+            for name, wave in self._waves.items():
+                for run in spans:
+                    wave[run] = _band(METHODS.load(name)(evidence.rgb[run], fs), fs)
+        if self._waves:
+            chroma = np.zeros((2, n, evidence.patches.shape[1]))
+            for run in spans:
+                chroma[:, run] = _chroma(evidence.patches[run], fs)
+            self._patches = (chroma[0], chroma[1])
+
+    def __call__(self, start: int, stop: int) -> Quality:
+        """Judge the samples ``start:stop``."""
+        pulse, evidence = self.pulse, self.pulse.evidence
+        valid = pulse.valid[start:stop]
+        fs = pulse.fs
+        if evidence is not None and 0 < evidence.source_fps < _MIN_FPS:
+            return Quality(None, 0.0, "fs too low", {})
+        if valid.mean() < 0.85:
+            return Quality(None, 0.0, "no face", {})
+        reason = _exposure(evidence, start, stop)
+        seen = self.look(start, stop)
+        if seen is None:
+            return Quality(None, 0.0, reason or "no periodic component", {})
+        f0, features = seen
+        kind = "face" if self._patches is not None else "trace"
+        sqi = _score(features, kind, pulse.method)
+        if reason is None and _repeats(evidence, start, stop, fs):
+            reason, sqi = "repeating picture", 0.0
+        if reason is None and not sqi >= SQI_THRESHOLD:
+            moving = features["motion"] > np.log10(_MOTION)
+            reason = "too much motion" if moving else "no periodic component"
+        return Quality(60.0 * f0, sqi, reason, features)
+
+    def look(self, start: int, stop: int) -> tuple[float, dict[str, float]] | None:
+        """The frequency of the best guess (Hz) and the features of ``start:stop``; None where the pulse is flat."""
+        pulse = self.pulse
+        bvp = np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)
+        if float(bvp.std()) < 1e-9:
+            return None
+        frequencies, power = spectrum(bvp, pulse.fs, _BIN_HZ)
+        f0 = peak_frequency(frequencies, power, *_HR_HZ)
+        return f0, {
+            "snr_db": _snr_db(frequencies, power, f0),
+            "dominance": _dominance(frequencies, power, f0),
+            "halves": _halves(bvp, pulse.fs, f0),
+            **self._evidence_features(start, stop, f0),
+        }
+
+    def _evidence_features(self, start: int, stop: int, f0: float) -> dict[str, float]:
+        out = {"agreement": 0.0, "unison": 0.0, "phase": 0.0, "log_ac": -1.0, "motion": -3.0}
+        if self.pulse.evidence is not None:
+            motion = self.pulse.evidence.motion[start:stop]
+            if np.isfinite(motion).any():
+                out["motion"] = float(np.log10(np.nanmean(motion) + 1e-3))
+        if self._waves:
+            waves = [wave[start:stop] for wave in self._waves.values()]
+            out["agreement"] = _agreement(waves, self.pulse.fs, f0)
+            out["log_ac"] = _log_ac(self._waves["pos"][start:stop], self.pulse.fs, f0)
+        if self._patches is not None:
+            a, b = (part[start:stop] for part in self._patches)
+            out["unison"], out["phase"] = _unison(a, b, self.pulse.fs, f0)
+        return out
+
+
+def _band(x: Floats, fs: float) -> Floats:
+    return bandpass(x, fs, 0.6, min(4.0, 0.45 * fs))
+
+
+def _chroma(patches: Floats, fs: float) -> Floats:
+    """The two POS projections of each patch, band-passed: (2, T, P)."""
+    x = patches / np.maximum(patches.mean(axis=0), 1e-3) - 1.0
+    x = _band(x.reshape(len(x), -1), fs).reshape(x.shape)
+    return np.stack([x[..., 1] - x[..., 2], x[..., 1] + x[..., 2] - 2.0 * x[..., 0]])
+
+
+def _exposure(evidence: Evidence | None, start: int, stop: int) -> str | None:
+    if evidence is None:
+        return None
+    luma = evidence.luma[start:stop]
+    if np.isfinite(luma).any() and float(np.nanmedian(luma)) < _DARK_LUMA:
+        return "too dark"
+    clipped = evidence.clipped[start:stop]
+    if np.isfinite(clipped).any() and float(np.nanmedian(clipped)) > _CLIPPED_SHARE:
+        return "over-exposed"
+    return None
+
+
+def _near(frequencies: Floats, f: float, half_width: float) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(frequencies - f) <= half_width)
+
+
+def _snr_db(frequencies: Floats, power: Floats, f0: float) -> float:
+    """Power at the pulse and its second harmonic against the rest of 0.65–4 Hz, dB."""
+    band = (frequencies >= 0.65) & (frequencies <= 4.0)
+    signal = band & (_near(frequencies, f0, 0.15) | _near(frequencies, 2 * f0, 0.15))
+    rest = float(power[band & ~signal].sum())
+    return float(np.clip(10 * np.log10(float(power[signal].sum()) / max(rest, 1e-30)), -30, 30))
+
+
+def _dominance(frequencies: Floats, power: Floats, f0: float) -> float:
+    """The peak against the highest other peak that is no harmonic of it, dB."""
+    band = (frequencies >= HR_BAND_BPM[0] / 60) & (frequencies <= HR_BAND_BPM[1] / 60)
+    related = _near(frequencies, f0, 0.25) | _near(frequencies, 2 * f0, 0.2) | _near(frequencies, 3 * f0, 0.2)
+    other = float(power[band & ~related].max(initial=1e-30))
+    top = float(power[_near(frequencies, f0, 0.02)].max(initial=1e-30))
+    return float(np.clip(10 * np.log10(top / max(other, 1e-30)), 0, 30))
+
+
+def _halves(bvp: Floats, fs: float, f0: float) -> float:
+    """How far the heart rates of the two halves of the window lie from the whole's, log10(1 + bpm)."""
+    half = len(bvp) // 2
+    worst = 0.0
+    for part in (bvp[:half], bvp[half:]):
+        if float(part.std()) < 1e-12:
+            return float(np.log10(61.0))
+        frequencies, power = spectrum(part, fs, _BIN_HZ)
+        worst = max(worst, abs(60 * (peak_frequency(frequencies, power, *_HR_HZ) - f0)))
+    return float(np.log10(1.0 + min(worst, 60.0)))
+
+
+def _agreement(waves: list[Floats], fs: float, f0: float) -> float:
+    """Mean over methods of how near their own peak is to f0: 1 at the same rate, 0 at more than 6 bpm away."""
+    near = []
+    for wave in waves:
+        if float(wave.std()) < 1e-12:
+            near.append(0.0)
+            continue
+        f = peak_frequency(*spectrum(wave, fs, _BIN_HZ), *_HR_HZ)
+        near.append(max(0.0, 1.0 - 60 * abs(f - f0) / 6.0))
+    return float(np.mean(near))
+
+
+def _log_ac(pos: Floats, fs: float, f0: float) -> float:
+    """log10 of the amplitude of POS at f0, per cent of the mean colour. A pulse is 0.01–2 %."""
+    n = len(pos)
+    window = np.hanning(n)
+    tone = np.exp(-2j * np.pi * f0 * np.arange(n) / fs)
+    amplitude = 2 * abs(float(np.abs((pos * window * tone).sum()))) / float(window.sum())
+    return float(np.log10(100 * amplitude + 1e-5))
+
+
+def _unison(a: Floats, b: Floats, fs: float, f0: float) -> tuple[float, float]:
+    """Whether the parts of the face beat together.
+
+    Returns:
+        the mean correlation between pairs of patches around f0 (noise: near 0, a pulse: towards 1), and how alike
+        their phases are at f0 (resultant length, 0–1).
+    """
+    waves = a + a.std(axis=0) / np.maximum(b.std(axis=0), 1e-9) * b
+    n = len(waves)
+    window = np.hanning(n)[:, None]
+    t = np.arange(n)[:, None] / fs
+    # Complex demodulation at f0 and 0.1 Hz on both sides of it keeps the beat-to-beat changes.
+    tones = [np.exp(-2j * np.pi * (f0 + df) * t) for df in (-0.1, 0.0, 0.1)]
+    z = np.stack([(waves * window * tone).sum(axis=0) for tone in tones])  # (3, P)
+    norm = np.sqrt((np.abs(z) ** 2).sum(axis=0))
+    unit = z / np.maximum(norm, 1e-12)
+    pairs = np.real(np.conj(unit).T @ unit)
+    p = pairs.shape[0]
+    correlation = float((pairs.sum() - np.trace(pairs)) / (p * (p - 1)))
+    phases = z[1] / np.maximum(np.abs(z[1]), 1e-12)
+    return correlation, float(np.abs(phases.mean()))
+
+
+def _repeats(evidence: Evidence | None, start: int, stop: int, fs: float) -> bool:
+    """Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse.
+
+    Looks above the pulse and its harmonics, where a living picture has only noise: that never comes back.
+    """
+    if evidence is None or evidence.patches.shape[1] < 4 or fs < 2.5 * _NOISE_HZ:
+        return False
+    x = evidence.patches[start:stop].reshape(stop - start, -1)
+    if not np.isfinite(x).all():
+        return False
+    n = len(x)
+    z = np.fft.rfft((x - x.mean(axis=0)) * np.hanning(n)[:, None], axis=0)
+    z[np.fft.rfftfreq(n, 1 / fs) < _NOISE_HZ] = 0.0
+    x = np.fft.irfft(z, n, axis=0)
+    spread = x.std(axis=0)
+    x = x[:, spread > 0.003] / spread[spread > 0.003]
+    if x.shape[1] == 0:
+        return False
+    # Mean squared difference at every lag, from autocorrelations: |a|² + |b|² − 2ab over the overlap.
+    nfft = 1 << int(np.ceil(np.log2(2 * n)))
+    cross = np.fft.irfft((np.abs(np.fft.rfft(x, nfft, axis=0)) ** 2).sum(axis=1), nfft)[:n]
+    energy = np.concatenate([[0.0], np.cumsum((x**2).sum(axis=1))])
+    lags = np.arange(int(0.25 * fs), n // 2)
+    both = energy[n - lags] + energy[n] - energy[lags]
+    # The taper weighs the two copies differently; what it does to equal pictures is divided out.
+    taper = np.hanning(n) ** 2
+    weight = np.correlate(np.sqrt(taper), np.sqrt(taper), mode="full")[n - 1 :][lags]
+    likeness = 2 * cross[lags] / np.maximum(both, 1e-12)
+    ceiling = 2 * weight / np.array([taper[: n - k].sum() + taper[k:].sum() for k in lags])
+    return bool((likeness / ceiling).max(initial=0.0) > _SAME)
+
+
+@lru_cache(maxsize=1)
+def _fit() -> dict[str, Any]:
+    return dict(json.loads((files("kdphys") / "assets" / "sqi.json").read_text()))
+
+
+def expand(x: Floats, mean: Floats, scale: Floats) -> Floats:
+    """Standardised features and their products: what matters together (a clean spectrum *and* agreement) counts.
+
+    Features are held to ±2.5 standard deviations of what the fit has seen: it does not extrapolate.
+
+    Args:
+        x: (N, F).
+        mean, scale: (F,).
+
+    Returns:
+        (N, F + F(F + 1)/2).
+    """
+    z = np.clip((x - mean) / scale, -2.5, 2.5)
+    i, j = np.triu_indices(z.shape[1])
+    return np.concatenate([z, z[:, i] * z[:, j]], axis=1)
+
+
+def _score(features: dict[str, float], kind: str, method: str) -> float:
+    """The calibrated SQI: a logistic score, then the measured share of right answers at that score."""
+    fits = _fit()["fits"]
+    fit = fits.get(f"{kind}:{method}", fits[kind])
+    x = np.array([[features[name] for name in FEATURES]])
+    score = float((expand(x, np.array(fit["mean"]), np.array(fit["scale"])) @ np.array(fit["weights"]))[0] + fit["bias"])
+    return float(np.interp(score, fit["score"], fit["share"]))

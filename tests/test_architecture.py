@@ -1,0 +1,66 @@
+"""The tree keeps its shape: one direction of imports, no torch where it does not belong, small modules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import kdphys
+
+ROOT = Path(kdphys.__file__).parent
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_imports_flow_one_way() -> None:
+    if not (ROOT.parents[1] / "pyproject.toml").exists():
+        pytest.skip("not a source checkout")
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(ROOT.parents[1] / "pyproject.toml")) == 0
+
+
+def test_import_is_instant_and_light() -> None:
+    loaded = run("import sys, kdphys; print(*sys.modules)").split()
+    for heavy in ("numpy", "torch", "cv2", "av", "onnxruntime", "scipy", "typer"):
+        assert heavy not in loaded
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import kdphys; kdphys.measure('{demo}')",
+        "import sys; from kdphys.cli.main import app; app(['measure', '{demo}', '-q'], standalone_mode=False)",
+        "import kdphys.serialize, kdphys.evaluate.metrics",
+    ],
+)
+def test_measuring_never_loads_torch(code: str, demo_path: Path) -> None:
+    out = run(code.format(demo=demo_path) + "; import sys; print('torch' in sys.modules)")
+    assert out.split()[-1] == "False"
+
+
+def test_public_names() -> None:
+    """What users may rely on. A change here is a change for them: the changelog must say so."""
+    assert set(kdphys.__all__) == {
+        "Clip", "Estimate", "Evidence", "FaceTrack", "Frame", "HrWindow", "KDPhysError", "Measurement", "Pulse",
+        "Recording", "RgbTrace", "Signal", "Video", "Vitals", "WeightsSpec", "__version__", "estimate_pulse",
+        "extract", "load_method", "measure", "measure_all", "measure_vitals", "read_video",
+    }  # fmt: skip
+    for name in kdphys.__all__:
+        assert getattr(kdphys, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        kdphys.nonsense  # noqa: B018 - the attribute access is the test
+
+
+def test_modules_stay_small() -> None:
+    long = {str(p.relative_to(ROOT)): n for p in ROOT.rglob("*.py") if (n := len(p.read_text().splitlines())) > 400}
+    assert long == {}
+
+
+def test_the_package_is_typed() -> None:
+    assert (ROOT / "py.typed").exists()

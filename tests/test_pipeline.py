@@ -1,0 +1,181 @@
+"""From files to vital signs: what a stranger sees with faces, photos, loops, walls and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import kdphys
+from kdphys.containers import Frame
+from kdphys.errors import InvalidInputError
+from kdphys.pipeline import extract, measure_all
+from tests.video.make import write_video
+
+Pictures = list[np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def truth() -> float:
+    import json
+
+    return float(json.loads((Path(kdphys.__file__).parent / "assets" / "demo.json").read_text())["hr_bpm"])
+
+
+def test_bundled_clip_within_two_bpm(demo_path: Path, truth: float) -> None:
+    vitals = kdphys.measure(demo_path)
+    assert vitals.hr_bpm == pytest.approx(truth, abs=2.0)
+    assert vitals.sqi >= 0.7
+
+
+def test_five_lines_give_what_the_short_form_gives(demo_path: Path) -> None:
+    video = kdphys.read_video(demo_path)
+    method = kdphys.load_method("pos")
+    pulse = kdphys.estimate_pulse(video, method)
+    vitals = kdphys.measure_vitals(pulse)
+    short = kdphys.measure(demo_path, "pos")
+    assert (vitals.hr_bpm, vitals.sqi) == (short.hr_bpm, short.sqi)
+
+
+def photo(frames: Pictures) -> Pictures:
+    return [frames[0]] * len(frames)
+
+
+def photo_with_camera_noise(frames: Pictures) -> Pictures:
+    rng = np.random.default_rng(0)
+    return [np.clip(frames[0] + rng.normal(0, 2.0, frames[0].shape), 0, 255).astype(np.uint8) for _ in frames]
+
+
+def loop(frames: Pictures) -> Pictures:
+    return [frames[k % 27] for k in range(len(frames))]
+
+
+def cartoon(frames: Pictures) -> Pictures:
+    """The face drawn with eight flat colours, nodding."""
+    small = (frames[0] // 32) * 32 + 16
+    smooth = cv2.medianBlur(small, 9)
+    return [np.roll(smooth, round(6 * np.sin(2 * np.pi * 0.4 * k / 30)), axis=0) for k in range(len(frames))]
+
+
+def wall(frames: Pictures) -> Pictures:
+    rng = np.random.default_rng(1)
+    return [rng.normal(170, 3, frames[0].shape).clip(0, 255).astype(np.uint8) for _ in frames]
+
+
+def noise(frames: Pictures) -> Pictures:
+    rng = np.random.default_rng(2)
+    return [rng.integers(0, 256, frames[0].shape, dtype=np.uint8) for _ in frames]
+
+
+@pytest.mark.parametrize("make", [photo, photo_with_camera_noise, loop, cartoon, wall, noise])
+@pytest.mark.parametrize("method", ["pos", "chrom", "green"])
+def test_what_does_not_live_has_no_heart_rate(
+    make: Callable[[Pictures], Pictures], method: str, demo_frames: list[Frame]
+) -> None:
+    pictures = make([frame.rgb[::2, ::2] for frame in demo_frames[:330]])
+    vitals = kdphys.measure(kdphys.read_video(np.stack(pictures), fs=30.0), method)
+    assert vitals.hr_bpm is None
+    assert vitals.reasons
+
+
+def test_same_things_as_encoded_files(tmp_path: Path, demo_frames: list[Frame]) -> None:
+    small = [frame.rgb[::2, ::2] for frame in demo_frames[:330]]
+    for make in (photo_with_camera_noise, loop):
+        path = tmp_path / f"{make.__name__}.mp4"
+        write_video(path, make(small), fps=30)
+        assert kdphys.measure(path).hr_bpm is None, make.__name__
+
+
+def test_dark_and_over_exposed_faces_say_so(demo_frames: list[Frame]) -> None:
+    small = np.stack([frame.rgb[::2, ::2] for frame in demo_frames[:300]])
+    bright = np.clip(small.astype(float) * 1.4 + 80, 0, 255).astype(np.uint8)
+    assert kdphys.measure(kdphys.read_video(bright, fs=30.0)).reasons == ("over-exposed",)
+    dark = (small * 0.08).astype(np.uint8)
+    reasons = kdphys.measure(kdphys.read_video(dark, fs=30.0)).reasons
+    assert reasons in (("too dark",), ("no face",))
+
+
+def test_face_that_leaves_is_missing_not_stale(demo_frames: list[Frame]) -> None:
+    empty = np.full_like(demo_frames[0].rgb, 90)
+    pictures = [empty if 120 <= k < 240 else frame.rgb for k, frame in enumerate(demo_frames)]
+    video = kdphys.read_video(np.stack(pictures), fs=30.0)
+    extraction = extract(video)
+    valid = extraction.persons[0].trace.valid
+    assert not valid[125:235].any()
+    assert valid[:110].all()
+    assert valid[250:-5].all()
+
+
+def test_two_people_are_measured_apart(demo_frames: list[Frame], truth: float) -> None:
+    """Left the living one, right a photo of the same face, smaller."""
+    pictures = []
+    for frame in demo_frames:
+        canvas = np.full((480, 1280, 3), 100, np.uint8)
+        canvas[:, :640] = frame.rgb
+        canvas[120:360, 800:1120] = demo_frames[0].rgb[::2, ::2]
+        pictures.append(canvas)
+    video = kdphys.read_video(np.stack(pictures), fs=30.0)
+    both = measure_all(video, "pos", faces="all")
+    assert len(both) == 2
+    assert len({m.person for m in both}) == 2
+    assert both[0].vitals.hr_bpm == pytest.approx(truth, abs=2.0)
+    assert both[1].vitals.hr_bpm is None
+    assert len(measure_all(video, "pos")) == 1
+
+
+def test_region_of_interest_instead_of_a_face() -> None:
+    """A fingertip: no face, a named region, a strong pulse."""
+    t = np.arange(360) / 30
+    level = 140 - 2.0 * np.sin(2 * np.pi * 1.4 * t)
+    rng = np.random.default_rng(0)
+    frames = np.stack([np.clip(rng.normal(v, 1.5, (48, 64, 3)) * [1, 0.3, 0.2], 0, 255) for v in level]).astype(
+        np.uint8
+    )
+    video = kdphys.read_video(frames, fs=30.0)
+    assert kdphys.measure(video).reasons == ("no face",)
+    assert kdphys.measure(video, "channel", roi="full").hr_bpm == pytest.approx(84.0, abs=0.5)
+    assert kdphys.measure(video, "channel", roi=(8, 8, 40, 40)).hr_bpm == pytest.approx(84.0, abs=0.5)
+    for bad in ("half", (0, 0, 100, 20), (10, 10, 5, 20)):
+        with pytest.raises(InvalidInputError, match="roi"):
+            kdphys.measure(video, roi=bad)
+
+
+def test_frame_rate_does_not_matter_but_time_does(demo_frames: list[Frame], truth: float) -> None:
+    """Every second frame, and frames dropped at random: the clock is the timestamps."""
+    rng = np.random.default_rng(0)
+    kept = [frame for frame in demo_frames if rng.random() > 0.3]
+    video = kdphys.read_video(np.stack([f.rgb for f in kept]), times=[f.t for f in kept])
+    assert kdphys.measure(video).hr_bpm == pytest.approx(truth, abs=2.5)
+    half = demo_frames[::2]
+    video = kdphys.read_video(np.stack([f.rgb for f in half]), times=[f.t for f in half])
+    assert kdphys.measure(video).hr_bpm == pytest.approx(truth, abs=2.5)
+
+
+def test_real_face(recordings: Path) -> None:
+    """HR by spectrum of the finger PPG over the clip: 75.4 bpm."""
+    vitals = kdphys.measure(recordings / "faces" / "vitallens_1" / "video.mp4", "pos")
+    assert vitals.hr_bpm == pytest.approx(75.4, abs=1.5)
+
+
+def test_real_negatives_get_no_answer(recordings: Path) -> None:
+    for path in sorted((recordings / "negatives").glob("*.avi")):
+        assert kdphys.measure(path, "pos").reasons == ("no face",)
+
+
+def test_real_skin_patches_without_pulse(recordings: Path) -> None:
+    """The same clips with the region named by hand: at most one window in twenty may be fooled."""
+    windows = []
+    for path in sorted((recordings / "negatives").glob("*.avi")):
+        windows += measure_all(path, "pos", roi="full", step_s=2.0)[0].vitals.course
+    answered = sum(w.hr_bpm is not None for w in windows)
+    assert len(windows) > 50
+    assert answered <= 0.05 * len(windows)
+
+
+def test_real_low_light(recordings: Path) -> None:
+    """0 % light must be refused."""
+    vitals = kdphys.measure(recordings / "faces" / "lowlight_50fps" / "r0930_0.avi")
+    assert vitals.reasons == ("too dark",)

@@ -1,0 +1,221 @@
+"""Vital signs of pulses whose truth is known, and silence where there is none."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+import neurokit2 as nk
+import numpy as np
+import pytest
+
+from kdphys.containers import Pulse, RgbTrace
+from kdphys.errors import InvalidInputError
+from kdphys.pulse.estimate import load_method
+from kdphys.vitals import measure_vitals
+from kdphys.vitals.heart_rate import heart_rate, hr_course
+from kdphys.vitals.hrv import variability
+from kdphys.vitals.quality import FEATURES, SQI_THRESHOLD, Judge
+from tests.conftest import face_trace, pulse_wave
+
+
+@pytest.mark.parametrize("hr", [41.3, 59.77, 72.41, 101.9, 143.33, 198.6])
+@pytest.mark.parametrize("seconds", [10.0, 30.0])
+def test_heart_rate_between_bins(hr: float, seconds: float) -> None:
+    t = np.arange(round(seconds * 30)) / 30
+    # Within 10 s of Hann window, a tone at 41 bpm still meets its own negative frequency a little.
+    assert heart_rate(np.sin(2 * np.pi * hr / 60 * t + 0.4), 30.0) == pytest.approx(hr, abs=0.5 if hr < 45 else 0.1)
+
+
+def test_heart_rate_of_too_little_is_refused() -> None:
+    with pytest.raises(InvalidInputError, match="at least 6 s"):
+        heart_rate(np.sin(np.arange(100)), 30.0)
+
+
+@pytest.mark.parametrize("method", ["pos", "chrom", "green", "lgi", "omit", "pbv", "ica"])
+@pytest.mark.parametrize("hr", [48.0, 75.0, 130.0, 185.0])
+def test_clear_pulse_is_answered_with_confidence(method: str, hr: float) -> None:
+    vitals = measure_vitals(load_method(method).pulse(face_trace(20, hr)))
+    assert vitals.hr_bpm == pytest.approx(hr, abs=1.0)
+    assert vitals.sqi > 0.85
+    assert vitals.reasons == ()
+    assert vitals.coverage > 0.9
+
+
+@pytest.mark.parametrize("method", ["pos", "chrom", "green", "lgi", "omit", "pbv", "ica"])
+def test_no_pulse_no_answer(method: str) -> None:
+    """Twenty living-looking faces without a pulse: at most one window in twenty may be fooled."""
+    windows = [
+        w
+        for seed in range(20)
+        for w in hr_course(load_method(method).pulse(face_trace(20, None, seed=seed)), 10.0, 5.0)
+    ]
+    answered = [w for w in windows if w.hr_bpm is not None]
+    assert len(answered) <= 0.05 * len(windows)
+    assert all(w.reason == "no periodic component" for w in windows if w.hr_bpm is None)
+
+
+def test_loop_is_not_a_pulse() -> None:
+    """One second of a face, over and over: a perfect 60 bpm that is no heart."""
+    trace = face_trace(1, None, noise=0.01, seed=3)
+    assert trace.evidence is not None
+    loop = face_trace(20, None)
+    assert loop.evidence is not None
+    colour = np.tile(trace.evidence.patches, (20, 1, 1))
+    e = type(loop.evidence)(
+        colour.mean(axis=1), colour, loop.evidence.luma, loop.evidence.clipped, loop.evidence.motion, 30.0
+    )
+    vitals = measure_vitals(load_method("pos").pulse(RgbTrace(colour.mean(axis=1), 30.0, evidence=e)))
+    assert vitals.hr_bpm is None
+    assert vitals.reasons == ("repeating picture",)
+
+
+def changed(trace: RgbTrace, **fields: object) -> RgbTrace:
+    e = trace.evidence
+    assert e is not None
+    parts = {name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "source_fps")}
+    return RgbTrace(trace.rgb, trace.fs, trace.t0, trace.valid, type(e)(**(parts | fields)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"luma": np.full(600, 9.0)}, "too dark"),
+        ({"clipped": np.full(600, 0.6)}, "over-exposed"),
+        ({"source_fps": 5.0}, "fs too low"),
+    ],
+)
+def test_the_reason_is_given(fields: dict[str, object], reason: str) -> None:
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), **fields)))
+    assert vitals.hr_bpm is None
+    assert vitals.reasons == (reason,)
+
+
+def test_motion_is_named_as_the_reason() -> None:
+    noisy = face_trace(20, None, noise=0.02, seed=5)
+    vitals = measure_vitals(load_method("pos").pulse(changed(noisy, motion=np.full(600, 1.0))))
+    assert vitals.reasons == ("too much motion",)
+
+
+def test_too_short_and_no_face() -> None:
+    assert measure_vitals(load_method("pos").pulse(face_trace(4, 70.0))).reasons == ("too short",)
+    blank = RgbTrace(np.full((600, 3), np.nan), 30.0, valid=np.zeros(600, bool))
+    assert measure_vitals(load_method("pos").pulse(blank)).reasons == ("no face",)
+
+
+def test_gap_in_the_middle_is_a_gap_in_the_course() -> None:
+    trace = face_trace(60, 80.0)
+    valid = np.ones(1800, bool)
+    valid[800:1000] = False
+    assert trace.evidence is not None
+    gap = RgbTrace(np.where(valid[:, None], trace.rgb, np.nan), 30.0, valid=valid)
+    course = hr_course(load_method("pos").pulse(gap), 10.0, 1.0)
+    for w in course:
+        inside = max(0.0, min(w.t1, 1000 / 30) - max(w.t0, 800 / 30))
+        if inside > 2.0:
+            assert (w.hr_bpm, w.reason) == (None, "no face")
+        if inside == 0.0:
+            assert w.candidate_bpm == pytest.approx(80.0, abs=1.0)
+
+
+@pytest.mark.parametrize(("window", "step"), [(3.0, 1.0), (10.0, 0.0), (10.0, -1.0)])
+def test_impossible_windows(window: float, step: float) -> None:
+    with pytest.raises(InvalidInputError):
+        hr_course(Pulse(np.zeros(600), 30.0), window, step)
+
+
+def test_long_recording_whose_rate_changes() -> None:
+    t = np.arange(3600) / 30
+    rate = np.interp(t, [0, 120], [60, 90])
+    bvp = np.sin(2 * np.pi * np.cumsum(rate / 60) / 30)
+    vitals = measure_vitals(Pulse(bvp, 30.0))
+    assert vitals.hr_bpm == pytest.approx(75, abs=2)
+    for w in vitals.course:
+        assert w.hr_bpm == pytest.approx(60 + 30 * (w.t0 + w.t1) / 240, abs=1.5)
+
+
+def ibis(seconds: float, hr_bpm: float, seed: int = 0) -> np.ndarray:
+    """Beat times with breathing and slow rhythms in them."""
+    rng = np.random.default_rng(seed)
+    beats = [0.5]
+    while beats[-1] < seconds:
+        t = beats[-1]
+        ibi = 60 / hr_bpm * (1 + 0.04 * np.sin(2 * np.pi * 0.25 * t) + 0.03 * np.sin(2 * np.pi * 0.1 * t))
+        beats.append(t + ibi + rng.normal(0, 0.004))
+    return np.array(beats)
+
+
+def test_intervals_and_variability_come_back_from_a_wave() -> None:
+    beats = ibis(180, 66)
+    t = np.arange(180 * 30) / 30
+    phase = 2 * np.pi * np.interp(t, beats, np.arange(len(beats)))
+    bvp = np.cos(phase) + 0.3 * np.cos(2 * phase)
+    vitals = measure_vitals(Pulse(bvp, 30.0))
+    truth = 1000 * np.diff(beats)
+    assert len(vitals.ibi_ms) == pytest.approx(len(truth), abs=4)
+    assert np.mean(vitals.ibi_ms) == pytest.approx(truth.mean(), rel=0.005)
+    assert vitals.hrv["sdnn"].value == pytest.approx(truth.std(ddof=1), rel=0.15)
+    assert vitals.hrv["rmssd"].value == pytest.approx(np.sqrt(np.mean(np.diff(truth) ** 2)), rel=0.2)
+    assert vitals.hrv["sdnn"].unit == "ms"
+
+
+def test_variability_agrees_with_neurokit() -> None:
+    beats = ibis(300, 70)
+    ibi = 1000 * np.diff(beats)
+    ours = variability(np.stack([beats[1:], ibi], axis=1), 0, 0.9)
+    peaks = np.round(beats * 1000).astype(int)
+    theirs = nk.hrv_time(peaks, sampling_rate=1000)
+    assert ours["sdnn"].value == pytest.approx(float(theirs["HRV_SDNN"].iloc[0]), rel=0.02)
+    assert ours["rmssd"].value == pytest.approx(float(theirs["HRV_RMSSD"].iloc[0]), rel=0.02)
+    assert ours["pnn50"].value == pytest.approx(float(theirs["HRV_pNN50"].iloc[0]), abs=1.5)
+    # The sine of 4 % at 0.25 Hz and of 3 % at 0.1 Hz: power = (amplitude)² / 2.
+    mean = ibi.mean()
+    assert ours["hf"].value == pytest.approx((0.04 * mean) ** 2 / 2, rel=0.25)
+    assert ours["lf"].value == pytest.approx((0.03 * mean) ** 2 / 2, rel=0.25)
+
+
+def test_each_vital_has_its_minimum_length() -> None:
+    vitals = measure_vitals(load_method("pos").pulse(face_trace(20, 70.0)))
+    for name, value in vitals.hrv.items():
+        assert value.value is None, name
+        assert "too short" in (value.reason or "")
+    assert vitals.rr.value is None
+    assert "30 s needed" in (vitals.rr.reason or "")
+
+
+@pytest.mark.parametrize("breaths", [9.0, 15.0, 24.0])
+def test_respiration_from_three_modulations(breaths: float) -> None:
+    t = np.arange(60 * 30) / 30
+    f = breaths / 60
+    wave = pulse_wave(t, 72.0, f, 0.05) * (1 + 0.25 * np.sin(2 * np.pi * f * t))
+    vitals = measure_vitals(Pulse(wave, 30.0))
+    assert vitals.rr_brpm == pytest.approx(breaths, abs=1.0)
+    assert vitals.rr.window is not None
+
+
+def test_no_breathing_no_respiration_rate() -> None:
+    rng = np.random.default_rng(0)
+    beats = np.cumsum(0.85 + rng.normal(0, 0.03, 80))
+    t = np.arange(60 * 30) / 30
+    wave = np.cos(2 * np.pi * np.interp(t, beats, np.arange(80))) * (1 + 0.1 * np.interp(t, beats, rng.normal(size=80)))
+    assert measure_vitals(Pulse(wave, 30.0)).rr_brpm is None
+
+
+def test_features_and_fit_belong_together() -> None:
+    fit = json.loads((files("kdphys") / "assets" / "sqi.json").read_text())
+    assert tuple(fit["features"]) == FEATURES
+    for name, one in fit["fits"].items():
+        assert len(one["mean"]) == len(one["scale"]) == len(FEATURES), name
+        assert all(np.diff(one["share"]) >= 0), f"{name}: a better score must not mean less confidence"
+        assert all(np.diff(one["score"]) > 0), name
+
+
+def test_weaker_pulse_less_confidence() -> None:
+    scores = []
+    for amplitude in (0.004, 0.0006, 0.00005):
+        pulses = [
+            load_method("pos").pulse(face_trace(10, 80.0, amplitude=amplitude, noise=0.002, seed=k)) for k in range(8)
+        ]
+        scores.append(np.mean([Judge(p)(0, 300).sqi for p in pulses]))
+    assert scores[0] > scores[1] > scores[2]
+    assert scores[0] > SQI_THRESHOLD > scores[2]
