@@ -95,7 +95,7 @@ def test_a_recording_that_fails_is_listed_and_the_rest_goes_on():
     )
     assert [f.recording for f in got.failures] == ["broken", "alone", "later", "good", "short"]
     reasons = [f.reason for f in got.failures]
-    assert "cannot be read" in reasons[0]
+    assert reasons[0] == "cannot be read"
     assert "'bvp' wave or 'hr_bpm'" in reasons[1]
     assert "do not overlap in time" in reasons[2]
     assert "second recording of this name" in reasons[3]
@@ -125,6 +125,8 @@ def test_ctrl_c_keeps_what_is_done():
         ({"methods": []}, InvalidInputError, "one or more"),
         ({"methods": ["pos", "pos"]}, InvalidInputError, "named once"),
         ({"protocols": ["paper"]}, InvalidInputError, "kdphys, toolbox, got paper"),
+        ({"windows_s": [10.0, 3.0]}, InvalidInputError, "at least 6 s.*got 10 s, 3 s"),
+        ({"step_s": 0.0}, InvalidInputError, "step positive.*step 0 s"),
         ({"protocols": []}, InvalidInputError, "got none"),
         ({"split": {"train": ["a"]}}, InvalidInputError, "expected a 'test' part"),
         ({"split": {"train": ["a", "b"], "test": ["b"]}}, InvalidInputError, "'b' is in 'train' and in 'test'"),
@@ -212,7 +214,8 @@ def test_report_as_markdown(report):
     text = report.to_markdown()
     assert "## Protocol kdphys" in text
     assert "## Protocol toolbox" in text
-    assert "pos, 10 s, by light:" in text
+    assert "By light, 10 s:\n\n| light | method | n |" in text
+    assert "| low | pos | 8 |" in text
     assert "No training split was given" in text
     assert "pos whole: 1" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]

@@ -76,7 +76,16 @@ def _bland_altman(groups: list[Group]) -> Any:
             ]
         for y, text, style in lines:
             ax.axhline(y, color=_RED, linestyle=style, linewidth=1)
-            ax.annotate(text, (1, y), (-3, 3), ("axes fraction", "data"), "offset points", ha="right", color=_RED)
+            ax.annotate(
+                text,
+                (1, y),
+                (-3, 4),
+                ("axes fraction", "data"),
+                "offset points",
+                ha="right",
+                color=_RED,
+                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+            )
         ax.set_title(f"{group.method}, {group.window}, n = {agreement.n}")
         ax.set_xlabel("mean of estimate and reference, bpm")
         _tidy(ax)

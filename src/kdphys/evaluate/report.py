@@ -118,7 +118,7 @@ class Report:
         for group, summary in pairs:
             a = summary.agreement
             if a is not None:
-                limits = f"{_number(a.lower)} … {_number(a.upper)}"
+                limits = f"{_number(a.lower)} … {_number(a.upper)}" if a.n > 1 else "–"
                 rows.append([group.method, group.window, str(a.n), _number(a.bias), _number(a.sd), limits])
         if not rows:
             return []
@@ -126,10 +126,15 @@ class Report:
 
     def _conditions(self, pairs: Sequence[tuple[Group, Summary]]) -> list[str]:
         out: list[str] = []
-        for group, _ in pairs:
-            for name, values in by_condition(group.scores).items():
-                rows = [[_cell(value), *_line(s)] for value, s in values.items()]
-                out += [f"{group.method}, {group.window}, by {name}:", "", *_table((_cell(name), *_HEAD[2:]), rows)]
+        for window in dict.fromkeys(g.window for g, _ in pairs):
+            tables: dict[str, list[list[str]]] = {}
+            for group, _ in pairs:
+                if group.window == window:
+                    for name, values in by_condition(group.scores).items():
+                        rows = tables.setdefault(name, [])
+                        rows += [[_cell(value), group.method, *_line(s)] for value, s in values.items()]
+            for name, rows in tables.items():
+                out += [f"By {name}, {window}:", "", *_table((_cell(name), "method", *_HEAD[2:]), sorted(rows))]
         return out
 
     def _split(self) -> list[str]:
@@ -195,7 +200,7 @@ def _line(s: Summary) -> list[str]:
 def _metric(m: Metric | None) -> str:
     if m is None:
         return "–"
-    return f"{_number(m.value)} ± {_number(m.error)}" if math.isfinite(m.error) else _number(m.value)
+    return f"{_number(m.value)} ± {_number(m.error)}" if m.n > 1 and math.isfinite(m.error) else _number(m.value)
 
 
 def _number(x: float) -> str:

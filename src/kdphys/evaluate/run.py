@@ -14,6 +14,10 @@ from kdphys.errors import InvalidInputError, KDPhysError
 from kdphys.evaluate.aggregate import Group
 from kdphys.evaluate.protocols import PROTOCOLS, Reference, Score, kdphys_scores, toolbox_score
 from kdphys.evaluate.report import Failure, Report
+from kdphys.pipeline import FS, extract
+from kdphys.pulse.estimate import Method, load_method
+from kdphys.vitals.heart_rate import MIN_HR_S, hr_course, hr_window
+from kdphys.vitals.quality import Judge
 from kdphys.vitals.result import HrWindow
 
 #: Windows of the kdphys protocol, seconds; the whole recording comes on top.
@@ -29,17 +33,6 @@ class Source(Protocol):
 
     def open(self) -> Recording:
         """Read it."""
-
-
-class Method(Protocol):
-    """What turns a trace into a pulse; see :func:`kdphys.load_method`."""
-
-    @property
-    def name(self) -> str:
-        """Name."""
-
-    def pulse(self, trace: RgbTrace) -> Pulse:
-        """Estimate the pulse."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +81,14 @@ def evaluate(
 
     Raises:
         UnknownNameError: a method is not registered.
-        InvalidInputError: unknown protocol, no recording, subjects in two parts of the split or evaluated outside
-            of its test part, two recordings of one name.
+        InvalidInputError: unknown protocol, a window that is too short, no recording, a split that shares subjects.
     """
     unknown = [p for p in protocols if p not in PROTOCOLS]
     if unknown or not protocols:
         raise InvalidInputError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(unknown) or 'none'}")
+    if any(w < MIN_HR_S for w in windows_s) or (step_s is not None and not step_s > 0):
+        given = ", ".join(f"{w:g} s" for w in windows_s) + ("" if step_s is None else f", step {step_s:g} s")
+        raise InvalidInputError(f"windows must be at least {MIN_HR_S:g} s and the step positive, got {given}")
     check_split(split)
     loaded = [_method(m) for m in methods]
     if not loaded or len({m.name for m in loaded}) < len(loaded):
@@ -108,7 +103,7 @@ def evaluate(
         try:
             job.add(item)
         except KDPhysError as error:
-            job.failures.append(Failure(item.name, str(error)))
+            job.failures.append(Failure(item.name, str(error).removeprefix(f"{item.name}: ")))
         except KeyboardInterrupt:
             job.failures += [Failure(left.name, "not evaluated: stopped before") for left in todo[k:]]
             break
@@ -246,8 +241,6 @@ class _Job:
 
 
 def _method(method: Method | str) -> Method:
-    from kdphys.pulse.estimate import load_method
-
     return load_method(method) if isinstance(method, str) else method
 
 
@@ -257,8 +250,6 @@ def _trace(video: Video, roi: Any) -> tuple[RgbTrace, tuple[str, ...]]:
     Raises:
         KeyboardInterrupt: stopped before the end.
     """
-    from kdphys.pipeline import FS, extract
-
     extraction = extract(video, roi=roi)
     if extraction.interrupted:
         raise KeyboardInterrupt
@@ -271,15 +262,10 @@ def _trace(video: Video, roi: Any) -> tuple[RgbTrace, tuple[str, ...]]:
 
 
 def _course(pulse: Pulse, window_s: float, step_s: float) -> list[HrWindow]:
-    from kdphys.vitals.heart_rate import hr_course
-
     return hr_course(pulse, window_s, step_s)
 
 
 def _whole(pulse: Pulse) -> list[HrWindow]:
     """One window over all of it; none where it is shorter than a heart rate needs."""
-    from kdphys.vitals.heart_rate import MIN_HR_S, hr_window
-    from kdphys.vitals.quality import Judge
-
     n = len(pulse.bvp)
     return [hr_window(Judge(pulse), 0, n)] if n >= MIN_HR_S * pulse.fs else []
