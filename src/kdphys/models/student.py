@@ -190,8 +190,9 @@ class Student(PulseModel):
         small = small / small.sum((2, 3), keepdim=True)
         shares = deep.reshape(*small.shape[:2], -1, *small.shape[2:])
         pooled = torch.einsum("nkhw,nkchw->nkc", small.to(deep.dtype), shares)
-        attended = torch.einsum("btkhw,btchw->btkc", attention, deviation)
-        traces = self.traces(attended)
+        with torch.autocast(x.device.type, enabled=False):  # bfloat16 is coarser than a pulse on top of motion
+            attended = torch.einsum("btkhw,btchw->btkc", attention, deviation)
+            traces = self.traces(attended)
         joined = torch.cat([in_time(pooled.flatten(1), t), traces.flatten(2).to(pooled.dtype)], 2)
         temporal = self.head(self.join(joined.transpose(1, 2)))
         bvp = self.out(temporal)[:, 0]

@@ -1,0 +1,85 @@
+"""Lightning callbacks: running mean of the weights, a limit on time."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+
+class EMA(pl.Callback):  # type: ignore[misc]
+    """Exponential running mean of the model's weights: validated in their place, kept in checkpoints, exported.
+
+    The decay starts low, so that a short run is not dominated by the random start.
+
+    Args:
+        decay: per step.
+    """
+
+    def __init__(self, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+        self.mean: dict[str, Tensor] = {}
+        self.kept: dict[str, Tensor] = {}
+
+    def on_train_start(self, trainer: pl.Trainer, task: Any) -> None:
+        """Begin with the weights as they are, unless a checkpoint brought a mean."""
+        state = task.model.state_dict()
+        if not self.mean:
+            self.mean = {k: v.detach().clone() for k, v in state.items()}
+        self.mean = {k: v.to(state[k].device) for k, v in self.mean.items()}
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: pl.Trainer, task: Any, *_: Any) -> None:
+        """One step of the mean."""
+        n = trainer.global_step
+        decay = min(self.decay, (1 + n) / (10 + n))
+        for key, value in task.model.state_dict().items():
+            if value.is_floating_point():
+                self.mean[key].lerp_(value, 1 - decay)
+            else:
+                self.mean[key].copy_(value)
+
+    def on_validation_start(self, trainer: pl.Trainer, task: Any) -> None:
+        """Put the mean into the model."""
+        if self.mean:
+            self.kept = {k: v.detach().clone() for k, v in task.model.state_dict().items()}
+            task.model.load_state_dict(self.mean)
+
+    def on_validation_end(self, trainer: pl.Trainer, task: Any) -> None:
+        """Put the trained weights back."""
+        if self.kept:
+            task.model.load_state_dict(self.kept)
+            self.kept = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"mean": self.mean}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """From the checkpoint."""
+        self.mean = state["mean"]
+
+
+class MaxMinutes(pl.Callback):  # type: ignore[misc]
+    """Stops this call after some minutes; the checkpoint lets another call go on.
+
+    Args:
+        minutes: from the first step of this call on.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        super().__init__()
+        self.minutes, self.start = minutes, 0.0
+
+    def on_train_start(self, trainer: pl.Trainer, task: Any) -> None:
+        """Start the clock."""
+        self.start = time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """Look at the clock."""
+        if time.monotonic() - self.start > 60 * self.minutes:
+            trainer.should_stop = True

@@ -1,0 +1,243 @@
+"""A run from configuration to weights: build, fit, checkpoint, resume, export. Lightning does the looping."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
+from torch.utils.data import DataLoader
+
+from kdphys.errors import DataError, InvalidInputError, OutputError
+from kdphys.models import create
+from kdphys.models.base import PulseModel
+from kdphys.models.weights import SavedWeights, load_into, load_weights, read_spec, save_weights
+from kdphys.train.callbacks import EMA, MaxMinutes
+from kdphys.train.config import TrainConfig, dump_config, parse_config
+from kdphys.train.data import Fixed, Mixture, Steps
+from kdphys.train.distill import Distiller
+from kdphys.train.task import PulseTask
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run left behind.
+
+    Attributes:
+        weights: the exported weights.
+        steps: done so far.
+        finished: False when it was stopped by ``max_minutes`` before its last step.
+        metrics: the last values logged, "val/mae_bpm" among them.
+        minutes: this call took.
+    """
+
+    weights: SavedWeights
+    steps: int
+    finished: bool
+    metrics: Mapping[str, float]
+    minutes: float
+
+
+class Clips(pl.LightningDataModule):  # type: ignore[misc]
+    """Training batches from the current step on, validation batches that stay."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mixture = Mixture(config.data, config.model.size, config.seed)
+        self.fixed = Fixed(config.data, config.model.size) if config.data.validation else None
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Starts at the trainer's step: a resumed run goes on with the batch that it had not seen."""
+        trainer = self.trainer
+        steps = Steps(self.mixture, trainer.global_step, trainer.global_rank, trainer.world_size)
+        workers = self.config.data.workers
+        return DataLoader(
+            steps, batch_size=None, num_workers=workers, pin_memory=torch.cuda.is_available(), persistent_workers=False
+        )
+
+    def val_dataloader(self) -> Any:
+        """The same batches each time."""
+        return [] if self.fixed is None else DataLoader(self.fixed, batch_size=None)
+
+
+def build_model(config: TrainConfig) -> PulseModel:
+    """The network of a run: fresh from the seed, or from the weights that it starts from.
+
+    Raises:
+        UnknownNameError, DataError: of the weights.
+        InvalidInputError: the weights to start from belong to another architecture.
+    """
+    torch.manual_seed(config.seed)
+    m = config.model
+    model = create(m.name, size=m.size, **m.options)
+    if m.start:
+        saved = read_spec(m.start)
+        if saved.model != m.name:
+            raise InvalidInputError(f"model.start: {m.start} holds weights of {saved.model!r}, not of {m.name!r}")
+        load_into(model, saved.spec.file)
+    return model
+
+
+def build_task(config: TrainConfig) -> PulseTask:
+    """Model, teacher if any, losses."""
+    model = build_model(config)
+    distiller = None
+    if config.distill is not None:
+        teacher, _ = load_weights(config.distill.teacher)
+        distiller = Distiller(teacher, model, config.distill)
+    task = PulseTask(model, config, distiller)
+    if config.run.channels_last:
+        for module in task.modules():
+            if isinstance(module, nn.Conv2d):
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            elif isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+                module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    return task
+
+
+def _open_run(config: TrainConfig, out: Path, resume: bool) -> Path | None:
+    """The checkpoint to resume from; writes or checks the folder's copy of the configuration."""
+    last, copy = out / "last.ckpt", out / "config.toml"
+    if resume:
+        if not last.is_file():
+            raise DataError(f"{out}: nothing to resume, there is no last.ckpt")
+        if parse_config(copy.read_text(encoding="utf-8"), str(copy)) != config:
+            raise InvalidInputError(
+                f"{copy} differs from the configuration given; resume with {copy}, or start anew in another folder"
+            )
+        return last
+    if last.exists():
+        raise OutputError(f"{out} already holds a run; go on with --resume, or choose another folder with --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        copy.write_text(dump_config(config), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{out}: cannot write there: {error}") from error
+    return None
+
+
+def _callbacks(config: TrainConfig, out: Path, max_minutes: float | None, ema: EMA | None) -> list[Callback]:
+    run = config.run
+    callbacks: list[Callback] = [LearningRateMonitor()]
+    callbacks += [ema] if ema is not None else []
+    callbacks += [MaxMinutes(max_minutes)] if max_minutes is not None else []
+    callbacks.append(
+        ModelCheckpoint(
+            dirpath=out, filename="last", every_n_train_steps=run.checkpoint_every, enable_version_counter=False
+        )
+    )
+    if config.data.validation is not None:
+        watched = {"monitor": "val/mae_bpm", "mode": "min"}
+        if run.patience:
+            callbacks.append(EarlyStopping(**watched, patience=run.patience))
+        callbacks.append(ModelCheckpoint(dirpath=out, filename="best", enable_version_counter=False, **watched))
+    return callbacks
+
+
+def fit(
+    config: TrainConfig,
+    out: Path | str,
+    resume: bool = False,
+    max_minutes: float | None = None,
+    progress: bool = False,
+    tensorboard: bool = True,
+) -> Result:
+    """Train until the last step, early stopping or ``max_minutes``, and export the weights.
+
+    Writes into ``out``: config.toml, last.ckpt, best.ckpt, log/ (CSV and TensorBoard), NAME.safetensors and NAME.json.
+
+    Args:
+        config: of the run.
+        out: folder of the run.
+        resume: go on from ``out``/last.ckpt; the run then equals an uninterrupted one.
+        max_minutes: stop this call after so long, at a checkpoint.
+        progress: show a progress bar.
+        tensorboard: write a TensorBoard log next to the CSV.
+
+    Raises:
+        OutputError: ``out`` already holds a run, or cannot be written.
+        DataError: nothing to resume, or data or weights are missing or broken.
+        InvalidInputError: resuming with another configuration.
+    """
+    out, begin = Path(out), time.monotonic()
+    checkpoint = _open_run(config, out, resume)
+    task, clips = build_task(config), Clips(config)
+    ema = EMA(config.optim.ema) if config.optim.ema else None
+    log = out / "log"
+    loggers: list[Any] = [CSVLogger(log, name="", version="csv", flush_logs_every_n_steps=config.run.log_every)]
+    loggers += [TensorBoardLogger(log, name="", version="tensorboard")] if tensorboard else []
+    validate = config.data.validation is not None
+    with warnings.catch_warnings():
+        # Lightning's advice about workers, intervals and existing folders; we mean what we set.
+        warnings.filterwarnings("ignore", module="pytorch_lightning")
+        warnings.filterwarnings("ignore", module="lightning_fabric")
+        trainer = pl.Trainer(
+            accelerator=config.run.accelerator,
+            devices=config.run.devices,
+            num_nodes=config.run.nodes,
+            precision=config.run.precision,
+            max_steps=config.optim.steps,
+            max_epochs=-1,
+            gradient_clip_val=config.optim.clip or None,
+            val_check_interval=config.run.validate_every if validate else None,
+            check_val_every_n_epoch=None if validate else 1,
+            limit_val_batches=1.0 if validate else 0,
+            num_sanity_val_steps=0,
+            log_every_n_steps=config.run.log_every,
+            logger=loggers,
+            callbacks=_callbacks(config, out, max_minutes, ema),
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+        # Our own checkpoints hold plain containers besides tensors.
+        trainer.fit(task, datamodule=clips, ckpt_path=checkpoint, weights_only=False)
+    trainer.save_checkpoint(out / "last.ckpt")
+    minutes = (time.monotonic() - begin) / 60
+    metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+    saved = _export(config, out, task.model, ema, trainer.global_step, minutes, metrics)
+    finished = trainer.global_step >= config.optim.steps or _stopped_early(trainer)
+    return Result(saved, trainer.global_step, finished, metrics, minutes)
+
+
+def _stopped_early(trainer: pl.Trainer) -> bool:
+    return any(isinstance(c, EarlyStopping) and c.wait_count >= c.patience for c in trainer.callbacks)
+
+
+def _export(
+    config: TrainConfig,
+    out: Path,
+    model: PulseModel,
+    ema: EMA | None,
+    steps: int,
+    minutes: float,
+    metrics: Mapping[str, float],
+) -> SavedWeights:
+    """Write the running mean (or the plain weights) of the last step, or of the best validation."""
+    best = out / "best.ckpt"
+    state = model.state_dict() if ema is None else ema.mean
+    if config.run.export == "best" and best.is_file():
+        kept = torch.load(best, map_location="cpu", weights_only=False)
+        plain = {k.removeprefix("model."): v for k, v in kept["state_dict"].items() if k.startswith("model.")}
+        state = plain if ema is None else next(c for k, c in kept["callbacks"].items() if k.startswith("EMA"))["mean"]
+    model.load_state_dict(state)
+    recipe = {
+        "config": dump_config(config),
+        "seed": config.seed,
+        "steps": steps,
+        "minutes_of_last_call": round(minutes, 2),
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name() if next(model.parameters()).is_cuda else "cpu",
+        "metrics": {k: round(v, 4) for k, v in metrics.items()},
+    }
+    file = out / f"{config.name}.safetensors"
+    return save_weights(model, file, config.name, config.model.name, config.model.options, recipe)

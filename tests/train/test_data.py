@@ -1,0 +1,135 @@
+"""Where batches come from: pools, stretches in time, mixtures, workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from kdphys.errors import DataError, OutputError
+from kdphys.train.augment import Augmentation, play, recolour, stretch_range
+from kdphys.train.config import DataConfig, SourceConfig
+from kdphys.train.data import Mixture, Steps, from_synth
+from kdphys.train.pool import PoolSource, read_pool, write_pool
+from tests.train.clips import make_pool, pool_arrays
+
+
+def source(path: Path, **how: object) -> SourceConfig:
+    return SourceConfig(kind="pool", path=str(path), **how)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["pool.npz", "pool.zarr"])
+def test_pool_round_trip(tmp_path: Path, name: str) -> None:
+    arrays = pool_arrays()
+    write_pool(tmp_path / "sub" / name, arrays)
+    got = read_pool(tmp_path / "sub" / name)
+    for key, value in arrays.items():
+        assert np.array_equal(got[key], value), key
+    assert [f.name for f in (tmp_path / "sub").iterdir()] == [name]  # no half-written file is left
+
+
+def test_bad_pools_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="render = N"):
+        read_pool(tmp_path / "none.npz")
+    (tmp_path / "junk.npz").write_bytes(b"PK not really")
+    with pytest.raises(DataError, match="not a pool"):
+        read_pool(tmp_path / "junk.npz")
+    write_pool(tmp_path / "fast.npz", pool_arrays(), fs=60.0)
+    with pytest.raises(DataError, match="60"):
+        read_pool(tmp_path / "fast.npz")
+    write_pool(tmp_path / "odd.npz", pool_arrays() | {"bvp": np.zeros((2, 3))})
+    with pytest.raises(DataError, match="expected rgb uint8"):
+        read_pool(tmp_path / "odd.npz")
+    with pytest.raises(OutputError, match=r"\.npz or \.zarr"):
+        write_pool(tmp_path / "x.pt", pool_arrays())
+
+
+def test_without_augmentation_the_clip_is_the_clip(tmp_path: Path) -> None:
+    pool = PoolSource(source(make_pool(tmp_path / "p.npz"), augment=False))
+    batch = pool.draw([1], 6, 96, 12)
+    assert batch.rgb.shape == (6, 96, 3, 12, 12)
+    order = [int((pool.bvp == b).all(1).nonzero()) for b in batch.bvp]
+    assert sorted(order) == list(range(6))
+    assert torch.equal(batch.rgb, pool.rgb[order].permute(0, 1, 4, 2, 3).float())
+    assert torch.isnan(batch.hr_bpm).tolist() == (~batch.has_pulse).tolist()
+
+
+def test_augmented_clips_keep_pulse_and_label_together(tmp_path: Path) -> None:
+    pool = PoolSource(source(make_pool(tmp_path / "p.npz", n=4, frames=300)))
+    batch = pool.draw([3], 4, 160, 12)
+    assert float(batch.rgb.min()) >= 0
+    assert float(batch.rgb.max()) <= 255
+    for i in range(4):
+        if not batch.has_pulse[i]:
+            continue
+        green = batch.rgb[i, :, 1].mean((1, 2))
+        assert float(torch.corrcoef(torch.stack([green, batch.bvp[i]]))[0, 1]) > 0.9
+        power = torch.fft.rfft(batch.bvp[i] * torch.hann_window(160), 60 * 160).abs()
+        assert float(power.argmax()) * 30 * 60 / (60 * 160) == pytest.approx(float(batch.hr_bpm[i]), abs=2)
+
+
+def test_same_seed_same_batch(tmp_path: Path) -> None:
+    pool = PoolSource(source(make_pool(tmp_path / "p.npz")))
+    a, b, c = pool.draw([1, 2], 3, 64, 12), pool.draw([1, 2], 3, 64, 12), pool.draw([1, 3], 3, 64, 12)
+    assert torch.equal(a.rgb, b.rgb)
+    assert not torch.equal(a.rgb, c.rgb)
+    with pytest.raises(DataError, match="needs 200 frames at 12 px"):
+        pool.draw([1], 1, 200, 12)
+
+
+def test_stretch_stays_within_the_clip_and_human_rates() -> None:
+    assert stretch_range(60, 300, 160, 1.35) == pytest.approx((1 / 1.35, 1.35))
+    assert stretch_range(190, 300, 160, 1.35) == pytest.approx((1 / 1.35, 200 / 190))
+    assert stretch_range(44, 300, 160, 1.35) == pytest.approx((40 / 44, 1.35))
+    assert stretch_range(100, 160, 160, 1.35)[1] == 1.0
+    assert stretch_range(float("nan"), 200, 160, 1.35)[1] == pytest.approx(199 / 159)
+    ramp = torch.arange(10.0)
+    assert play(ramp, 0.5, 1.5, 4).tolist() == pytest.approx([0.5, 2.0, 3.5, 5.0])
+
+
+def test_brightening_never_clips_the_pulse_away() -> None:
+    rgb = torch.full((5, 3, 12, 12), 200.0)
+    how = Augmentation(crop=1.0, gain=2.0, noise=0.0)
+    for seed in range(20):
+        out = recolour(rgb, np.random.default_rng(seed), how)
+        assert float(out.max()) <= 255.0
+        assert float((out == 255).float().mean()) < 0.5
+
+
+def test_mixture_follows_the_weights_and_the_step(tmp_path: Path) -> None:
+    dark, bright = pool_arrays(seed=1), pool_arrays(seed=2)
+    dark["rgb"], bright["rgb"] = dark["rgb"] // 8, bright["rgb"] // 2 + 100
+    write_pool(tmp_path / "dark.npz", dark)
+    write_pool(tmp_path / "bright.npz", bright)
+    sources = (source(tmp_path / "dark.npz", weight=1.0), source(tmp_path / "bright.npz", weight=3.0))
+    mixture = Mixture(DataConfig(frames=16, batch=1, sources=sources), 12, seed=0)
+    drawn = [mixture.draw(step) for step in range(80)]
+    share = np.mean([float(b.rgb.mean()) > 60 for b in drawn])
+    assert 0.6 < share < 0.9
+    assert torch.equal(mixture.draw(41).rgb, drawn[41].rgb)
+
+
+def test_workers_take_turns_in_the_order_of_steps(tmp_path: Path) -> None:
+    config = DataConfig(frames=16, batch=1, sources=(source(make_pool(tmp_path / "p.npz")),))
+    mixture = Mixture(config, 12, seed=0)
+    alone = torch.utils.data.DataLoader(Steps(mixture, 3), batch_size=None)
+    two = torch.utils.data.DataLoader(Steps(mixture, 3), batch_size=None, num_workers=2)
+    for a, b, _ in zip(alone, two, range(5), strict=False):
+        assert torch.equal(a.rgb, b.rgb)
+    # Two processes that train together see batches of their own.
+    first, second = (next(iter(Steps(mixture, 0, rank, 2))) for rank in (0, 1))
+    assert not torch.equal(first.rgb, second.rgb)
+
+
+def test_generator_batches_change_layout_and_hide_the_rate_of_no_pulse() -> None:
+    rgb = torch.rand(2, 8, 6, 6, 3) * 255
+    sample = SimpleNamespace(
+        rgb=rgb, bvp=torch.rand(2, 8), hr_bpm=torch.tensor([70.0, 80.0]), has_pulse=torch.tensor([True, False])
+    )
+    batch = from_synth(sample)
+    assert torch.equal(batch.rgb[1, 3, 2], rgb[1, 3, :, :, 2])
+    assert batch.hr_bpm[0] == 70
+    assert torch.isnan(batch.hr_bpm[1])

@@ -1,0 +1,187 @@
+"""Runs: they learn, they resume exactly, they stop in time, they refuse to overwrite."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from kdphys.errors import DataError, InvalidInputError, OutputError
+from kdphys.models import MODELS, create
+from kdphys.models.weights import load_weights, save_weights
+from kdphys.train.config import (
+    DataConfig,
+    DistillConfig,
+    LossConfig,
+    ModelConfig,
+    OptimConfig,
+    RunConfig,
+    SourceConfig,
+    TrainConfig,
+)
+from kdphys.train.data import ClipBatch
+from kdphys.train.loop import fit
+from kdphys.train.task import PulseTask, rate_of_change, supervised
+from tests.train.clips import make_pool
+
+SMALL = ModelConfig("student", 12, {"width": 16, "hidden": 16})
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pool(tmp_path_factory.mktemp("pool") / "p.npz", n=8, frames=96)
+
+
+def config(pool: Path, steps: int = 6, **changes: object) -> TrainConfig:
+    source = SourceConfig(kind="pool", path=str(pool))
+    base = TrainConfig(
+        name="tiny",
+        model=SMALL,
+        data=DataConfig(frames=48, batch=4, sources=(source,), validation=source, validation_batches=1),
+        loss=LossConfig(dilate=0.1, heart_rate=0.1),
+        optim=OptimConfig(steps=steps, warmup=2, lr=3e-3, ema=0.9),
+        run=RunConfig("32-true", False, "cpu", validate_every=3, checkpoint_every=2, log_every=1),
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def losses(out: Path) -> list[float]:
+    with (out / "log" / "csv" / "metrics.csv").open() as file:
+        return [float(row["train/loss"]) for row in csv.DictReader(file) if row["train/loss"]]
+
+
+def test_resumed_run_equals_uninterrupted(pool: Path, tmp_path: Path) -> None:
+    # Dropout, running mean, momentum, schedule and data order must all come back.
+    once = config(pool, steps=6, model=ModelConfig("tscan", 12))
+    whole = fit(once, tmp_path / "whole", tensorboard=False)
+    part = fit(once, tmp_path / "part", max_minutes=1e-9, tensorboard=False)
+    assert (part.steps, part.finished) == (1, False)
+    rest = fit(once, tmp_path / "part", resume=True, tensorboard=False)
+    assert (rest.steps, rest.finished) == (6, True)
+    a, b = (load_weights(r.weights.spec.file)[0].state_dict() for r in (whole, rest))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert whole.weights.spec.sha256 == rest.weights.spec.sha256
+    assert losses(tmp_path / "whole")[1:] == losses(tmp_path / "part")[-5:]
+
+
+def test_bf16_channels_last_run_logs_validates_and_exports_the_mean(pool: Path, tmp_path: Path) -> None:
+    run = RunConfig("bf16-mixed", True, "cpu", validate_every=2, checkpoint_every=2, log_every=1)
+    result = fit(config(pool, steps=4, run=run), tmp_path / "run")
+    assert {"val/mae_bpm", "val/pearson", "train/pearson", "train/dilate", "train/heart_rate"} <= set(result.metrics)
+    assert list((tmp_path / "run" / "log" / "tensorboard").glob("events*"))
+    checkpoint = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)
+    mean = checkpoint["callbacks"]["EMA"]["mean"]
+    model, saved = load_weights(result.weights.spec.file)
+    assert all(torch.equal(v, mean[k]) for k, v in model.state_dict().items())
+    assert any(not torch.equal(v, checkpoint["state_dict"][f"model.{k}"]) for k, v in model.state_dict().items())
+    assert saved.recipe["steps"] == 4
+    assert saved.options == SMALL.options
+
+
+def test_it_learns(pool: Path, tmp_path: Path) -> None:
+    learning = config(pool, steps=60, loss=LossConfig(), optim=OptimConfig(60, 5e-3, warmup=5, ema=0.9))
+    run = replace(learning.run, validate_every=60, checkpoint_every=60)
+    result = fit(replace(learning, run=run), tmp_path, tensorboard=False)
+    assert result.metrics["val/pearson"] > 0.5
+    assert result.metrics["val/no_pulse_power"] < 0.8
+
+
+def test_distillation_runs_with_one_teacher_and_any_model(pool: Path, tmp_path: Path) -> None:
+    teacher = create("teacher", size=16)
+    save_weights(teacher, tmp_path / "teacher.safetensors", "teacher", "teacher")
+    bigger = make_pool(tmp_path / "p16.npz", n=4, frames=64, size=16)
+    source = SourceConfig(kind="pool", path=str(bigger))
+    data = DataConfig(frames=32, batch=2, sources=(source,))
+    distill = DistillConfig(str(tmp_path / "teacher.safetensors"), pairs=(("mid", "early"), ("deep", "mid")))
+    for name, options in (("student", SMALL.options), ("deepphys", {})):
+        run = config(pool, 2, model=ModelConfig(name, 16, options), data=data, distill=distill)
+        result = fit(run, tmp_path / name, tensorboard=False)
+        assert {"train/kd_output", "train/kd_feature", "train/kd_attention"} <= set(result.metrics)
+        # The exported weights are the student's alone.
+        assert load_weights(result.weights.spec.file)[1].model == name
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_task_trains_every_model(name: str) -> None:
+    size = 72 if name == "factorizephys" else 36
+    torch.manual_seed(0)
+    model = create(name, size=size)
+    task = PulseTask(model, TrainConfig())
+    batch = ClipBatch(
+        torch.rand(2, 12, 3, size, size) * 99 + 99,
+        torch.randn(2, 12),
+        torch.tensor([70.0, torch.nan]),
+        torch.tensor([True, False]),
+    )
+    optimizer = task.configure_optimizers()["optimizer"]
+    loss = sum(supervised(model(batch.rgb), batch, LossConfig(dilate=1.0, heart_rate=1.0), 30.0).values())
+    loss.backward()  # type: ignore[union-attr]
+    assert all(p.grad is not None for p in model.parameters())
+    optimizer.step()
+
+
+def test_early_stopping_keeps_the_best(pool: Path, tmp_path: Path) -> None:
+    # A learning rate this small never improves anything, so patience runs out.
+    stuck = config(pool, 60, optim=OptimConfig(60, 1e-9, warmup=0, ema=0.0))
+    run = replace(stuck.run, validate_every=2, patience=2, export="best")
+    result = fit(replace(stuck, run=run), tmp_path, tensorboard=False)
+    assert result.steps < 60
+    assert result.finished
+    best = torch.load(tmp_path / "best.ckpt", weights_only=False)
+    model, _ = load_weights(result.weights.spec.file)
+    assert all(torch.equal(v, best["state_dict"][f"model.{k}"]) for k, v in model.state_dict().items())
+
+
+def test_fine_tuning_starts_from_weights(pool: Path, tmp_path: Path) -> None:
+    torch.manual_seed(9)
+    given = create("student", size=12, **SMALL.options)
+    save_weights(given, tmp_path / "start.safetensors", "start", "student", SMALL.options)
+    start = replace(SMALL, start=str(tmp_path / "start.safetensors"))
+    still = OptimConfig(1, 1e-12, warmup=0, ema=0.0)
+    result = fit(config(pool, 1, model=start, optim=still), tmp_path / "run", tensorboard=False)
+    model, _ = load_weights(result.weights.spec.file)
+    for key, value in given.named_parameters():
+        assert torch.allclose(dict(model.named_parameters())[key], value, atol=1e-6), key
+    wrong = ModelConfig("tscan", 12, start=start.start)
+    with pytest.raises(InvalidInputError, match="holds weights of 'student'"):
+        fit(config(pool, 1, model=wrong), tmp_path / "wrong", tensorboard=False)
+
+
+def test_folders_are_not_overwritten_and_resume_is_strict(pool: Path, tmp_path: Path) -> None:
+    one = config(pool, 1)
+    with pytest.raises(DataError, match="nothing to resume"):
+        fit(one, tmp_path / "run", resume=True)
+    fit(one, tmp_path / "run", tensorboard=False)
+    with pytest.raises(OutputError, match="--resume"):
+        fit(one, tmp_path / "run")
+    with pytest.raises(InvalidInputError, match="differs"):
+        fit(replace(one, seed=5), tmp_path / "run", resume=True)
+
+
+def test_clips_without_pulse_only_ask_for_silence() -> None:
+    torch.manual_seed(0)
+    t = torch.arange(90) / 30
+    wave = torch.sin(2 * torch.pi * 1.2 * t).repeat(2, 1)
+    rgb = torch.zeros(2, 90, 3, 1, 1)
+    none = ClipBatch(rgb, wave, torch.full((2,), torch.nan), torch.tensor([False, False]))
+    assert set(supervised(wave, none, LossConfig(dilate=1, heart_rate=1), 30.0)) == {"amplitude"}
+    loud, quiet = (float(supervised(wave * g, none, LossConfig(), 30.0)["amplitude"]) for g in (1.0, 0.1))
+    assert quiet < 0.02 * loud
+    # With a pulse the right wave at the right size is best.
+    some = none._replace(hr_bpm=torch.full((2,), 72.0), has_pulse=torch.tensor([True, True]))
+    full, half, inverted = (
+        float(sum(supervised(wave * g, some, LossConfig(), 30.0).values())) for g in (2**0.5, 0.7, -1.4)
+    )
+    assert full < half < inverted
+
+
+def test_learning_rate_warms_up_and_comes_down() -> None:
+    schedule = TrainConfig(optim=OptimConfig(steps=100, warmup=10))
+    factors = [rate_of_change(s, schedule) for s in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == pytest.approx(1.0)
+    assert factors[100] == pytest.approx(0.01)
+    assert factors[10:] == sorted(factors[10:], reverse=True)
