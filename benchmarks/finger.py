@@ -68,6 +68,9 @@ def _number(text: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--method", default="channel")
+    parser.add_argument(
+        "--lag", type=float, default=0.0, help="the reference speaks of this many seconds before: oximeters average"
+    )
     parser.add_argument("--each", action="store_true", help="one line a recording")
     options = parser.parse_args()
     method = load_method(options.method)
@@ -77,7 +80,7 @@ def main() -> None:
             minutes += len(rgb.rgb) / rgb.fs / 60
             mine = []
             for w in hr_course(method.pulse(rgb), WINDOW_S, WINDOW_S):
-                inside = (times >= w.t0) & (times <= w.t1) & np.isfinite(bpm)
+                inside = (times >= w.t0 + options.lag) & (times <= w.t1 + options.lag) & np.isfinite(bpm)
                 if inside.sum() < 5:
                     continue  # no reference
                 truth = float(bpm[inside].mean())
@@ -95,7 +98,9 @@ def main() -> None:
         guess = np.isfinite(error)
         order = np.argsort(-score[guess], kind="stable")
         ranked = error[guess][order]
-        print(f"{name}: {minutes:.0f} min, {len(error)} windows of {WINDOW_S:g} s, method {options.method}")
+        print(
+            f"{name}: {minutes:.0f} min, {len(error)} windows of {WINDOW_S:g} s, method {options.method}, lag {options.lag:g} s"
+        )
         print(f"  all windows     MAE {ranked.mean():.2f} bpm, within 5 bpm {np.mean(ranked < 5):.1%}")
         print(f"  answered        MAE {error[ok].mean():.2f} bpm at {ok.mean():.1%} coverage, "
               f"within 5 bpm {np.mean(error[ok] < 5):.1%}, mean SQI {score[ok].mean():.1%}")  # fmt: skip

@@ -1,6 +1,6 @@
 """Fit and calibrate the SQI on simulated skin colour traces: ``python tools/calibrate_sqi.py``.
 
-Each simulated window has a heart (or none: a third of the faces, an eighth of the fingertips), skin of some colour in
+Each simulated window has a heart (or none: a third of the faces, a fifth of the fingertips), skin of some colour in
 some light, motion that may be periodic, sensor noise and codec noise, all at amplitudes that span what cameras see. A
 method estimates its heart rate; a logistic score of the quality features and their products is fitted on one half and
 turned, on the other half, into the measured share of estimates within 5 bpm of the truth by isotonic regression. Real
@@ -59,19 +59,19 @@ def simulate(rng: np.random.Generator, contact: bool) -> tuple[RgbTrace, float |
     n = int(FS * SECONDS)
     t = np.arange(n) / FS
     hr = rng.uniform(42, 195)
-    alive = rng.random() > (1 / 8 if contact else 1 / 3)
+    alive = rng.random() > (1 / 5 if contact else 1 / 3)
     red = rng.uniform(50, 220)
     mean = np.array([red, red * rng.uniform(0.45, 0.9), red * rng.uniform(0.3, 0.85)])
     if contact:
         mean = np.array([rng.uniform(80, 250), rng.uniform(5, 100), rng.uniform(5, 60)])
     x = np.zeros((n, PATCHES, 3))
     if alive:
-        strength = log_uniform(rng, 0.1, 8.0) if contact else log_uniform(rng, 0.03, 1.5)
+        strength = log_uniform(rng, 0.06, 6.0) if contact else log_uniform(rng, 0.03, 1.5)
         ratio = np.array([0.33, 0.77, 0.53]) / 0.77 * rng.uniform(0.8, 1.2, 3)
         map_ = rng.uniform(0.3, 1.3, PATCHES)
         x -= 0.01 * strength * wave(rng, t, hr, rng.uniform(0, 0.03, PATCHES))[..., None] * map_[:, None] * ratio
     # Motion and light: alike in all channels, unlike over the face; specular light adds the lamp's own colour.
-    amplitude = 0.01 * log_uniform(rng, 0.01, 5.0) * (0.3 if contact else 1.0)
+    amplitude = 0.01 * log_uniform(rng, 0.01, 5.0) * (0.4 if contact else 1.0)
     moves = coloured(rng, n, 1, rng.uniform(0.5, 2.5))[:, 0]
     if rng.random() < 0.4:
         f = rng.uniform(0.5, 3.3)
@@ -154,10 +154,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=6000, help="windows for each kind of trace")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", choices=("face", "trace"), help="refit this kind alone, keep the other")
     options = parser.parse_args()
     methods = sorted(METHODS)
-    fits: dict[str, object] = {}
-    for kind in ("face", "trace"):
+    kinds = (options.kind,) if options.kind else ("face", "trace")
+    old = json.loads(TARGET.read_text())["fits"] if options.kind else {}
+    fits: dict[str, object] = {k: v for k, v in old.items() if not k.startswith(kinds)}
+    for kind in kinds:
         data = sample(options.seed, options.count, kind == "trace", methods)
         fits[kind] = fit(
             np.concatenate([d[0] for d in data.values()]), np.concatenate([d[1] for d in data.values()])
@@ -170,15 +173,15 @@ def main() -> None:
         "fits": fits,
     }
     TARGET.write_text(json.dumps(about, indent=1) + "\n")
-    check(options.seed + 1, max(options.count // 3, 300), methods)
+    check(options.seed + 1, max(options.count // 3, 300), methods, kinds)
 
 
-def check(seed: int, count: int, methods: list[str]) -> None:
+def check(seed: int, count: int, methods: list[str], kinds: tuple[str, ...]) -> None:
     """Print, on fresh windows, how many estimates were right at each SQI."""
     from kdphys.vitals.quality import _fit, _score
 
     _fit.cache_clear()
-    for kind in ("face", "trace"):
+    for kind in kinds:
         print(f"\n{kind}: share of estimates within 5 bpm (number of windows) by SQI, fresh seed")
         edges = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.01)
         print("method  right  " + "  ".join(f"{a:.2f}–{min(b, 1):.2f}  " for a, b in pairwise(edges)))

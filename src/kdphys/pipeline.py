@@ -6,15 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.clip.crop import BOX_SCALE, crop, square
 from kdphys.clip.trace import TraceBuilder
-from kdphys.containers import Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
+from kdphys.clip.transform import Block, ClipStream
+from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
 from kdphys.errors import InvalidInputError
 from kdphys.face.track import FaceTracker
+from kdphys.pulse.engines import ClipMethod
 from kdphys.pulse.estimate import Method, load_method
 from kdphys.video.reader import read_video
 from kdphys.vitals.measure import measure_vitals
@@ -38,11 +41,13 @@ class Person:
         track: the face box over time; NaN where the face was missing.
         trace: the skin colour on a uniform clock.
         portrait: one frame in which the face was seen well, or None.
+        pulse: what a learned method made of the crops, or None when none was asked for.
     """
 
     track: FaceTrack
     trace: RgbTrace
     portrait: Frame | None
+    pulse: Pulse | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +100,25 @@ class Measurement:
     notes: tuple[str, ...]
 
 
+class Sink(Protocol):
+    """What takes the crops of one person: see :class:`kdphys.pulse.engines.ClipSink`."""
+
+    size: int
+    box_scale: float
+
+    def push(self, t: float, crop: NDArray[np.float32]) -> None:
+        """Take a crop float32 (S, S, 3) at ``t`` seconds."""
+
+    def finish(self, n: int, evidence: Evidence | None) -> Pulse | None:
+        """The pulse of ``n`` samples."""
+
+
 class _Collector:
     """One person while the frames pass by."""
 
-    def __init__(self, whole: bool) -> None:
+    def __init__(self, whole: bool, sink: Sink | None) -> None:
         self.builder = TraceBuilder(whole)
+        self.sink = sink
         self.times: list[float] = []
         self.boxes: list[Floats] = []
         self.scores: list[float] = []
@@ -108,6 +127,9 @@ class _Collector:
 
     def add(self, frame: Frame, box: Floats, score: float) -> None:
         self.builder.add(frame, box)
+        if self.sink is not None:
+            scale = 1.0 if self.builder.whole else self.sink.box_scale
+            self.sink.push(frame.t, crop(frame.rgb, square(box, scale), self.sink.size))
         self.times.append(frame.t)
         self.boxes.append(np.asarray(box, np.float32))
         self.scores.append(score)
@@ -125,6 +147,7 @@ def extract(
     *,
     roi: tuple[float, float, float, float] | str | None = None,
     fs: float = FS,
+    open_sink: Callable[[float], Sink] | None = None,
     progress: Callable[[float], None] | None = None,
     tracker: FaceTracker | None = None,
 ) -> Extraction:
@@ -135,6 +158,7 @@ def extract(
         roi: look at this box (x0, y0, x1, y1 in pixels) instead of looking for faces, or "full" for the whole picture:
             for a fingertip on the lens or a patch of skin.
         fs: sampling rate of the traces in Hz.
+        open_sink: called with the time of the first frame for each person, for something that takes the crops.
         progress: called with the time of the frame just done, in seconds.
         tracker: another face tracker than the default.
 
@@ -151,6 +175,9 @@ def extract(
             began = time.perf_counter()
             frame = next(frames, None)
             clock["decode"] += time.perf_counter() - began
+            if frame is not None:
+                n += 1
+                first, last = (frame.t if n == 1 else first), frame.t
             began = time.perf_counter()
             if box is not None:
                 found = [(frame, {0: (box, 1.0)})] if frame is not None else []
@@ -162,13 +189,11 @@ def extract(
             for seen, faces in found:
                 for key, (where, score) in faces.items():
                     if key not in people:
-                        people[key] = _Collector(whole=box is not None)
+                        people[key] = _Collector(box is not None, open_sink(float(first)) if open_sink else None)
                     people[key].add(seen, where, score)
             clock["crop"] += time.perf_counter() - began
             if frame is None:
                 break
-            n += 1
-            first, last = (frame.t if n == 1 else first), frame.t
             if progress is not None:
                 progress(frame.t)
     except KeyboardInterrupt:
@@ -206,7 +231,8 @@ def _roi(roi: tuple[float, float, float, float] | str | None, video: Video) -> F
 def _person(key: int, c: _Collector, fs: float, first: float, last: float) -> Person:
     track = FaceTrack(np.array(c.boxes), np.array(c.scores), np.array(c.times), key)
     trace = _span(c.builder.build(fs, first), first, last)
-    return Person(track, trace, c.portrait)
+    pulse = c.sink.finish(len(trace.rgb), trace.evidence) if c.sink is not None else None
+    return Person(track, trace, c.portrait, pulse)
 
 
 def _span(trace: RgbTrace, first: float, last: float) -> RgbTrace:
@@ -225,13 +251,59 @@ def _span(trace: RgbTrace, first: float, last: float) -> RgbTrace:
     return RgbTrace(evidence.rgb, trace.fs, trace.t0, np.pad(trace.valid, (0, more)), evidence)
 
 
+class _Keep:
+    """A sink that keeps all crops on a uniform clock."""
+
+    def __init__(self, size: int, box_scale: float, fs: float, t0: float) -> None:
+        self.size, self.box_scale = size, box_scale
+        self._stream = ClipStream(fs, t0)
+        self.blocks: list[Block] = []
+
+    def push(self, t: float, crop: NDArray[np.float32]) -> None:
+        self.blocks += self._stream.push(t, crop)
+
+    def finish(self, n: int, evidence: Evidence | None) -> None:
+        self.blocks += self._stream.flush()
+
+
+def extract_clip(
+    video: Video, size: int = 36, fs: float = FS, box_scale: float = BOX_SCALE, **options: Any
+) -> Clip | None:
+    """The crops of the largest face over the whole recording, or None when there is no face.
+
+    Args:
+        video: from :func:`kdphys.read_video`.
+        size: side of the crops in pixels.
+        fs: sampling rate in Hz.
+        box_scale: face box × this = crop.
+        options: of :func:`extract`.
+    """
+    kept: list[_Keep] = []
+
+    def open_sink(t0: float) -> _Keep:
+        kept.append(_Keep(size, box_scale, fs, t0))
+        return kept[-1]
+
+    extraction = extract(video, fs=fs, open_sink=open_sink, **options)
+    if not extraction.persons:
+        return None
+    person = extraction.persons[0]
+    n = len(person.trace.rgb)
+    rgb, valid = np.zeros((n, size, size, 3), np.float32), np.zeros(n, bool)
+    for block in kept[person.track.id].blocks:
+        stop = min(block.start + len(block.rgb), n)
+        rgb[block.start : stop], valid[block.start : stop] = block.rgb[: stop - block.start], True
+    return Clip(rgb, fs, person.trace.t0, valid)
+
+
 def extract_trace(video: Video, **options: Any) -> RgbTrace:
     """The RGB trace of the largest face; all of it a gap when there is none. Options as of :func:`extract`."""
     extraction = extract(video, **options)
-    return extraction.persons[0].trace if extraction.persons else _no_trace(extraction, options.get("fs", FS))
+    return extraction.persons[0].trace if extraction.persons else no_trace(extraction, options.get("fs", FS))
 
 
-def _no_trace(extraction: Extraction, fs: float) -> RgbTrace:
+def no_trace(extraction: Extraction, fs: float) -> RgbTrace:
+    """A trace of the length of the video that is all gap."""
     first, last = extraction.span
     n = int(np.floor((last - first) * fs + 1e-6)) + 1 if extraction.n_frames else 0
     return RgbTrace(np.full((n, 3), np.nan), fs, first if n else 0.0, np.zeros(n, bool))
@@ -245,8 +317,23 @@ def estimate_pulse(source: Video | RgbTrace, method: Method | str = DEFAULT_METH
         method: from :func:`kdphys.load_method`, or its name.
     """
     method = load_method(method) if isinstance(method, str) else method
-    trace = extract_trace(source) if isinstance(source, Video) else source
-    return method.pulse(trace)
+    if isinstance(source, RgbTrace):
+        if isinstance(method, ClipMethod):
+            raise InvalidInputError(f"method {method.name!r} needs the pictures of a video, not an RGB trace")
+        return method.pulse(source)
+    extraction = extract(source, open_sink=method.open if isinstance(method, ClipMethod) else None)
+    return person_pulse(extraction, extraction.persons[0] if extraction.persons else None, method)
+
+
+def person_pulse(extraction: Extraction, person: Person | None, method: Method) -> Pulse:
+    """The pulse of a person of an extraction; all gap for None."""
+    if person is None:
+        trace = no_trace(extraction, FS)
+        return Pulse(np.zeros(len(trace.rgb)), FS, trace.t0, trace.valid, method.name)
+    if isinstance(method, ClipMethod):
+        assert person.pulse is not None
+        return person.pulse
+    return method.pulse(person.trace)
 
 
 def measure_all(
@@ -277,13 +364,14 @@ def measure_all(
         raise InvalidInputError(f"faces must be 'largest' or 'all', got {faces!r}")
     method = load_method(method) if isinstance(method, str) else method
     video = source if isinstance(source, Video) else read_video(source)
-    extraction = extract(video, roi=roi, progress=progress)
+    sink = method.open if isinstance(method, ClipMethod) else None
+    extraction = extract(video, roi=roi, progress=progress, open_sink=sink)
     persons: tuple[Person | None, ...] = extraction.persons or (None,)
     out = []
     for person in persons[: 1 if faces == "largest" else None]:
-        trace = person.trace if person else _no_trace(extraction, FS)
+        trace = person.trace if person else no_trace(extraction, FS)
         began = time.perf_counter()
-        pulse = method.pulse(trace)
+        pulse = person_pulse(extraction, person, method)
         extraction.seconds["method"] = extraction.seconds.get("method", 0.0) + time.perf_counter() - began
         began = time.perf_counter()
         vitals = measure_vitals(pulse, window_s, step_s)

@@ -115,9 +115,12 @@ def _skin(ax: Any, m: Measurement) -> None:
         return
     face = crop(m.portrait.rgb, square(box, 1.0), SIZE)
     weights = SkinWeights().update(face, 0.0)
-    grey = np.repeat(face.mean(axis=2, keepdims=True), 3, axis=2)
-    ax.imshow(np.concatenate([face, 0.25 * grey + 0.75 * face * weights[..., None]], axis=1) / 255)
-    ax.set_title("Pixels that count (skin weights)")
+    red = np.array([0.76, 0.15, 0.18])
+    tinted = (0.35 + 0.65 * weights[..., None]) * face / 255 * (1 - weights[..., None]) + weights[..., None] * (
+        0.45 * face / 255 + 0.55 * red
+    )
+    ax.imshow(np.concatenate([face / 255, np.clip(tinted, 0, 1)], axis=1))
+    ax.set_title("Pixels that count, in red (skin weights)")
     ax.axis("off")
 
 

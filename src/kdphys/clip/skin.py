@@ -73,7 +73,7 @@ class SkinWeights:
         smooth = cv2.blur(face, (3, 3)).astype(np.float32)
         total = smooth.sum(axis=2) + 1e-3
         features = np.stack(
-            [smooth[..., 0] / total, smooth[..., 2] / total, 0.12 * np.log(total)], axis=2
+            [smooth[..., 0] / total, smooth[..., 2] / total, 0.2 * np.log(total)], axis=2
         )  # chromaticity r and b, and brightness counted weakly: shading is not another material
         usable = (smooth.min(axis=2) > _DARK) & (smooth.max(axis=2) < _BRIGHT)
         core = features[_CORE & usable]

@@ -14,7 +14,8 @@ from kdphys.errors import InvalidInputError, KDPhysError
 from kdphys.evaluate.aggregate import Group
 from kdphys.evaluate.protocols import PROTOCOLS, Reference, Score, kdphys_scores, toolbox_score
 from kdphys.evaluate.report import Failure, Report
-from kdphys.pipeline import FS, extract
+from kdphys.pipeline import FS, Extraction, extract, no_trace, person_pulse
+from kdphys.pulse.engines import ClipMethod
 from kdphys.pulse.estimate import Method, load_method
 from kdphys.vitals.heart_rate import MIN_HR_S, hr_course, hr_window
 from kdphys.vitals.quality import Judge
@@ -43,6 +44,7 @@ class Take:
         subject, name, references, conditions: as of :class:`kdphys.containers.Recording`.
         trace: the skin colour.
         notes: what went wrong without ending it.
+        pulses: of the methods that need more than the trace, by name.
     """
 
     subject: str
@@ -51,6 +53,7 @@ class Take:
     references: Mapping[str, Signal] = field(default_factory=dict)
     conditions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    pulses: Mapping[str, Pulse] = field(default_factory=dict)
 
 
 def evaluate(
@@ -163,7 +166,12 @@ class _Job:
             )
         found: list[tuple[tuple[str, str, str], list[Score], int]] = []
         for method in self.methods:
-            pulse = method.pulse(take.trace)
+            if isinstance(method, ClipMethod):
+                if method.name not in take.pulses:
+                    raise InvalidInputError(f"{take.name}: method {method.name!r} needs pictures, this is a trace")
+                pulse = take.pulses[method.name]
+            else:
+                pulse = method.pulse(take.trace)
             if "kdphys" in self.protocols:
                 found += self._kdphys(take, method.name, pulse, reference)
             if "toolbox" in self.protocols:
@@ -180,8 +188,17 @@ class _Job:
             self.without[key] = self.without.get(key, 0) + without
 
     def _take(self, r: Recording) -> Take:
-        trace, notes = _trace(r.video, self.roi)
-        return Take(r.subject, r.name, trace, r.references, r.conditions, notes)
+        """Reduce a recording to its trace, and to the pulses of the methods that need its pictures: a pass for each."""
+        learned = [m for m in self.methods if isinstance(m, ClipMethod)]
+        needed: list[ClipMethod | None] = [*learned] or [None]
+        passes = [_extract(r.video, self.roi, m) for m in needed]
+        first = passes[0]
+        person = first.persons[0] if first.persons else None
+        trace = person.trace if person else no_trace(first, FS)
+        pulses = {m.name: person_pulse(e, e.persons[0] if e.persons else None, m)
+                  for m, e in zip(learned, passes, strict=False)}  # fmt: skip
+        notes = first.notes if person else (*first.notes, "no face")
+        return Take(r.subject, r.name, trace, r.references, r.conditions, notes, pulses)
 
     def _kdphys(
         self, take: Take, method: str, pulse: Pulse, reference: Reference
@@ -244,21 +261,16 @@ def _method(method: Method | str) -> Method:
     return load_method(method) if isinstance(method, str) else method
 
 
-def _trace(video: Video, roi: Any) -> tuple[RgbTrace, tuple[str, ...]]:
-    """The trace of the largest face, all of it a gap when there is none, and notes.
+def _extract(video: Video, roi: Any, method: ClipMethod | None) -> Extraction:
+    """One pass over the video.
 
     Raises:
         KeyboardInterrupt: stopped before the end.
     """
-    extraction = extract(video, roi=roi)
+    extraction = extract(video, roi=roi, open_sink=method.open if method else None)
     if extraction.interrupted:
         raise KeyboardInterrupt
-    if extraction.persons:
-        return extraction.persons[0].trace, extraction.notes
-    first, last = extraction.span
-    n = int(np.floor((last - first) * FS + 1e-6)) + 1 if extraction.n_frames else 0
-    gap = RgbTrace(np.full((n, 3), np.nan), FS, first if n else 0.0, np.zeros(n, bool))
-    return gap, (*extraction.notes, "no face")
+    return extraction
 
 
 def _course(pulse: Pulse, window_s: float, step_s: float) -> list[HrWindow]:

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.classical import METHODS
 from kdphys.containers import Pulse, RgbTrace
-from kdphys.dsp import bandpass, runs
+from kdphys.dsp import runs
+from kdphys.errors import UnknownNameError
+from kdphys.pulse.engines import ClipMethod, load_bundled, load_onnx
+from kdphys.pulse.shape import MIN_RUN_S, shape_pulse
 
 Floats = NDArray[np.floating[Any]]
-
-#: What is kept of a pulse, Hz: 40 bpm to the second harmonic of 120 bpm.
-BAND_HZ = (0.6, 4.0)
-#: A stretch shorter than this is not given to a method, seconds.
-MIN_RUN_S = 3.0
-
-
-class Method(Protocol):
-    """What turns a trace into a pulse."""
-
-    @property
-    def name(self) -> str:
-        """Registered name, such as "pos"."""
-
-    def pulse(self, trace: RgbTrace) -> Pulse:
-        """Estimate the pulse; what cannot be estimated is marked as not valid."""
 
 
 @dataclass(frozen=True)
@@ -50,24 +38,34 @@ class TraceMethod:
         The result is band-passed to 0.6–4 Hz without shifting it in time, and each stretch is scaled to unit
         standard deviation.
         """
-        bvp = np.zeros(len(trace.rgb))
-        valid = np.zeros(len(trace.rgb), bool)
+        raw, seen = np.zeros(len(trace.rgb)), np.zeros(len(trace.rgb), bool)
         for run in runs(trace.valid):
-            if run.stop - run.start < MIN_RUN_S * trace.fs:
-                continue
-            raw = self.function(trace.rgb[run], trace.fs)
-            high = min(BAND_HZ[1], 0.45 * trace.fs)
-            wave = bandpass(raw - raw.mean(), trace.fs, BAND_HZ[0], high)
-            spread = float(wave.std())
-            bvp[run] = wave / spread if spread > 1e-12 else 0.0
-            valid[run] = True
-        return Pulse(bvp, trace.fs, trace.t0, valid, self.name, trace.evidence)
+            if run.stop - run.start >= MIN_RUN_S * trace.fs:
+                raw[run], seen[run] = self.function(trace.rgb[run], trace.fs), True
+        return shape_pulse(raw, seen, trace.fs, trace.t0, self.name, trace.evidence)
 
 
-def load_method(name: str) -> Method:
-    """A method by its name.
+#: What turns a face over time into a pulse.
+Method = TraceMethod | ClipMethod
+
+#: Learned methods whose ONNX files are bundled.
+BUNDLED: tuple[str, ...] = ()
+
+
+def load_method(name: str) -> TraceMethod | ClipMethod:
+    """A method by its name, or from an ONNX file that ``kdphys export`` wrote.
+
+    Args:
+        name: "pos", "chrom", "student"…, or a path that ends in ".onnx".
 
     Raises:
         UnknownNameError: not registered; the message lists those that are.
+        KDPhysError: the file is missing or no such model.
     """
+    if name.endswith(".onnx"):
+        return load_onnx(Path(name))
+    if name in BUNDLED:
+        return load_bundled(name)
+    if name not in METHODS:
+        raise UnknownNameError("method", name, [*METHODS, *BUNDLED, "FILE.onnx"])
     return TraceMethod(name, METHODS.load(name))

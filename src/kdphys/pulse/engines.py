@@ -1,0 +1,174 @@
+"""Learned methods: an ONNX file that turns clips into a pulse, run block by block in constant memory."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.clip.transform import Block, ClipStream
+from kdphys.containers import Evidence, Pulse
+from kdphys.errors import KDPhysError
+from kdphys.ort import open_session
+from kdphys.pulse.shape import shape_pulse
+
+Floats = NDArray[np.floating[Any]]
+
+#: Samples that are computed at once, beside the context that they need.
+_BLOCK = 450
+#: Key of the description inside an ONNX file.
+METADATA = "kdphys"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What an ONNX file says about itself.
+
+    Args:
+        name: registered name.
+        size: side of the crop in pixels.
+        fs: sampling rate in Hz that the model expects.
+        box_scale: face box × this = crop.
+        lookback, lookahead: samples that one output depends on, before and after it; -1: all of the clip.
+    """
+
+    name: str
+    size: int
+    fs: float
+    box_scale: float
+    lookback: int
+    lookahead: int
+
+
+class Engine:
+    """An ONNX model: clips float32 (1, T, S, S, 3), 0–255 → BVP (1, T).
+
+    Args:
+        model: content of the file.
+        what: its name for messages.
+        threads: for one call.
+
+    Raises:
+        KDPhysError: not a model that ``kdphys export`` wrote.
+    """
+
+    def __init__(self, model: bytes, what: str, threads: int = 1) -> None:
+        self._session = open_session(model, what, threads)
+        described = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
+        if described is None:
+            raise KDPhysError(f"{what}: holds no kdphys description; write it with 'kdphys export'")
+        about = json.loads(described)
+        fields = ("name", "size", "fs", "box_scale", "lookback", "lookahead")
+        self.spec = ModelSpec(*(about[field] for field in fields))
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, rgb: NDArray[np.float32]) -> Floats:
+        """BVP float64 (T,) of a clip float32 (T, S, S, 3)."""
+        out = self._session.run(None, {self._input: rgb[None]})[0]
+        return np.asarray(out[0], np.float64)
+
+
+@dataclass(frozen=True)
+class ClipMethod:
+    """A learned method.
+
+    Args:
+        name: registered name.
+        engine: what runs it.
+    """
+
+    name: str
+    engine: Engine
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model expects."""
+        return self.engine.spec
+
+    def open(self, t0: float) -> ClipSink:
+        """Begin a recording whose clock starts at ``t0`` seconds."""
+        return ClipSink(self, t0)
+
+
+class ClipSink:
+    """Takes the crops of one person and gives the pulse at the end; memory does not grow with the pixels."""
+
+    def __init__(self, method: ClipMethod, t0: float) -> None:
+        self._method, self._spec, self._t0 = method, method.spec, t0
+        self.size, self.box_scale = self._spec.size, self._spec.box_scale
+        self._stream = ClipStream(self._spec.fs, t0)
+        self._waiting: list[NDArray[np.float32]] = []
+        self._start = 0  # sample number of the first waiting crop
+        self._done = 0  # sample number up to which the stretch has been computed
+        self._pieces: list[tuple[int, Floats]] = []
+
+    def push(self, t: float, crop: NDArray[np.float32]) -> None:
+        """Take the crop float32 (S, S, 3) at ``t`` seconds."""
+        for block in self._stream.push(t, crop):
+            self._take(block)
+
+    def finish(self, n: int, evidence: Evidence | None) -> Pulse:
+        """The pulse of ``n`` samples: band-passed like every method's, each stretch of unit standard deviation."""
+        for block in self._stream.flush():
+            self._take(block)
+        raw, seen = np.zeros(n), np.zeros(n, bool)
+        for start, piece in self._pieces:
+            stop = min(start + len(piece), n)
+            raw[start:stop], seen[start:stop] = piece[: stop - start], True
+        return shape_pulse(raw, seen, self._spec.fs, self._t0, self._method.name, evidence)
+
+    def _take(self, block: Block) -> None:
+        if not self._waiting:
+            self._start = self._done = block.start
+        if len(block.rgb):
+            self._waiting.append(block.rgb)
+        have = self._start + sum(len(part) for part in self._waiting)
+        whole = self._spec.lookback < 0
+        while not whole and have - self._done >= _BLOCK + self._spec.lookahead:
+            self._compute(self._done + _BLOCK, have)
+        if block.ends:
+            if have > self._done:
+                self._compute(have, have)
+            self._waiting.clear()
+
+    def _compute(self, stop: int, have: int) -> None:
+        """Compute the samples up to ``stop``; forget the crops that no later sample looks back at."""
+        rgb = np.concatenate(self._waiting)
+        out = self._method.engine(rgb)
+        self._pieces.append((self._done, out[self._done - self._start : stop - self._start]))
+        self._done = stop
+        keep = max(stop - max(self._spec.lookback, 0) - self._start, 0)
+        self._waiting = [rgb[keep:]]
+        self._start += keep
+
+
+def load_onnx(path: Path) -> ClipMethod:
+    """A method from an ONNX file that ``kdphys export`` wrote.
+
+    Raises:
+        KDPhysError: missing, or no such model.
+    """
+    if not path.is_file():
+        raise KDPhysError(f"{path}: no such model file")
+    engine = Engine(path.read_bytes(), str(path))
+    return ClipMethod(engine.spec.name, engine)
+
+
+def load_bundled(name: str) -> ClipMethod:
+    """A bundled model by its name; its hash must be the one in ``assets/models.json``.
+
+    Raises:
+        KDPhysError: damaged installation.
+    """
+    assets = files("kdphys") / "assets"
+    content = (assets / f"{name}.onnx").read_bytes()
+    expected = json.loads((assets / "models.json").read_text())[name]["sha256"]
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise KDPhysError(f"the bundled model {name!r} is damaged (its hash is not the expected one); reinstall kdphys")
+    return ClipMethod(name, Engine(content, f"the bundled model {name!r}"))
