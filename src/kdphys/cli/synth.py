@@ -1,0 +1,96 @@
+"""``kdphys synth``: synthetic people as video files with a known pulse, and pictures of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def synth(
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write to.")] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="videos: random clips; bench: the benchmark set; demo: the bundled clip.")
+    ] = "videos",
+    contact_sheet: Annotated[
+        Path | None, typer.Option("--contact-sheet", help="Write a picture (PNG) of many faces instead.")
+    ] = None,
+    count: Annotated[int | None, typer.Option("--count", "-n", min=1, help="Number of clips or faces.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same people.")] = 0,
+    seconds: Annotated[float, typer.Option("--seconds", help="Length of each clip (preset videos).")] = 20.0,
+    textures: Annotated[
+        Path | None, typer.Option("--textures", help="Folder with skin textures in MakeHuman's layout.")
+    ] = None,
+) -> None:
+    """Make synthetic people with a known pulse: videos, references (CSV) and recipes (JSON)."""
+    from kdphys.data.synth import sheet
+    from kdphys.data.synth.bank import load_bank
+    from kdphys.errors import InvalidInputError
+
+    presets = ("videos", "bench", "demo")
+    if preset not in presets:
+        raise InvalidInputError(f"--preset: expected one of {', '.join(presets)}, got {preset!r}")
+    if contact_sheet is None and out is None:
+        raise InvalidInputError("nothing to write: name a folder with --out, or a picture with --contact-sheet")
+    with _progress("casting heads (once)") as tell:
+        load_bank(progress=tell)
+    if contact_sheet is not None:
+        sheet.contact_sheet(contact_sheet, count or 64, seed, textures)
+        typer.echo(f"{contact_sheet}")
+        return
+    assert out is not None
+    with _progress("writing clips") as tell:
+        _write(preset, out, count, seed, seconds, textures, tell)
+
+
+def _write(
+    preset: str,
+    out: Path,
+    count: int | None,
+    seed: int,
+    seconds: float,
+    textures: Path | None,
+    tell: Callable[[int, int], None],
+) -> None:
+    from kdphys.data.synth.presets import write_bench, write_demo
+    from kdphys.data.synth.render import clip_seed
+    from kdphys.data.synth.scene import sample_scene
+    from kdphys.data.synth.video import render_video
+
+    if preset == "demo":
+        result = write_demo(out)
+        typer.echo(f"{result.video}: {result.frames} frames, {result.hr_bpm:.1f} bpm")
+        return
+    if preset == "bench":
+        typer.echo(f"{write_bench(out, count or 240, seed, tell)}")
+        return
+    skins = len(list(textures.glob("*diffuse*.png"))) if textures else 0
+    for k in range(count or 1):
+        scene = sample_scene(clip_seed(seed, k), codec_share=1.0, textures=skins)
+        suffix = ".avi" if scene.codec.kind == "mjpeg" else ".mp4"
+        result = render_video(scene, out / f"{k:04d}{suffix}", seconds, textures=textures)
+        rate = f"{result.hr_bpm:.1f} bpm" if scene.pulse.present else "no pulse"
+        typer.echo(f"{result.video}: {rate}, " + ", ".join(f"{a} {b}" for a, b in scene.tags.items() if a != "pulse"))
+        tell(k + 1, count or 1)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error that appears with the first step and only when a person is watching."""
+    import sys
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        tasks: list[object] = []
+
+        def tell(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(bar.add_task(what, total=total))
+            bar.update(tasks[0], completed=done, total=total)  # type: ignore[arg-type]
+
+        yield tell
