@@ -57,6 +57,8 @@ class SourceConfig:
         render_frames: pool only: length of those clips, longer than a training clip so that it can be cut and
             stretched.
         codec_share: synth, and rendering a pool: share of clips that pass through a real video encoder.
+        heads, heads_seed: synth, and rendering a pool: how many different heads, and which; another seed gives people
+            whom the training never saw. Building them takes about a second each, once.
         split: store only: the subjects to use, "train" or "validation".
         augment: whether clips are stretched in time, cropped, flipped, recoloured and made noisy (pool and store).
         seed: of what the source makes; different sources need different ones.
@@ -68,6 +70,8 @@ class SourceConfig:
     render: int = 0
     render_frames: int = 300
     codec_share: float = 0.3
+    heads: int = 160
+    heads_seed: int = 0
     split: str = "train"
     augment: bool = True
     seed: int = 0

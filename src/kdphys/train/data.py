@@ -47,17 +47,24 @@ class SynthSource:
 
     def draw(self, seed: Sequence[int], batch: int, frames: int, size: int) -> ClipBatch:
         """See :class:`Source`."""
-        from kdphys.data.synth import batches
+        return render(self.config, seed, batch, frames, size)
 
-        stream = batches(
-            seed=whole_seed(seed),
-            batch=batch,
-            frames=frames,
-            size=size,
-            device="cpu",
-            codec_share=self.config.codec_share,
-        )
-        return from_synth(next(iter(stream)))
+
+def render(config: SourceConfig, seed: Sequence[int], batch: int, frames: int, size: int) -> ClipBatch:
+    """``batch`` synthetic people; the same ``seed`` renders the same."""
+    from kdphys.data.synth.bank import BankSpec
+    from kdphys.data.synth.render import batches
+
+    stream = batches(
+        seed=whole_seed(seed),
+        batch=batch,
+        frames=frames,
+        size=size,
+        device="cpu",
+        codec_share=config.codec_share,
+        bank=BankSpec(count=config.heads, seed=config.heads_seed),
+    )
+    return from_synth(next(iter(stream)))
 
 
 def from_synth(sample: Any) -> ClipBatch:
@@ -77,12 +84,12 @@ def whole_seed(seed: Sequence[int]) -> int:
     return int(np.random.SeedSequence([int(s) for s in seed]).generate_state(1)[0])
 
 
-def open_source(config: SourceConfig, size: int) -> Source:
+def open_source(config: SourceConfig, size: int, workers: int = 0, progress: bool = False) -> Source:
     """Build the source, rendering a pool that does not exist yet when the configuration says so."""
     if config.kind == "pool":
         from kdphys.train.pool import ensure_pool
 
-        ensure_pool(config, size)
+        ensure_pool(config, size, workers, progress)
     source: Source = SOURCES.load(config.kind)(config)
     return source
 
@@ -90,9 +97,9 @@ def open_source(config: SourceConfig, size: int) -> Source:
 class Mixture:
     """Several sources; each step one of them, picked by weight, serves the whole batch."""
 
-    def __init__(self, config: DataConfig, size: int, seed: int) -> None:
+    def __init__(self, config: DataConfig, size: int, seed: int, progress: bool = False) -> None:
         self.config, self.size, self.seed = config, size, seed
-        self.sources = [open_source(s, size) for s in config.sources]
+        self.sources = [open_source(s, size, config.workers, progress) for s in config.sources]
         weights = np.array([s.weight for s in config.sources])
         self.share = weights / weights.sum()
 
@@ -129,9 +136,9 @@ class Steps(IterableDataset[ClipBatch]):
 class Fixed(torch.utils.data.Dataset[ClipBatch]):
     """The validation batches: the same at every validation, drawn once."""
 
-    def __init__(self, config: DataConfig, size: int) -> None:
+    def __init__(self, config: DataConfig, size: int, progress: bool = False) -> None:
         assert config.validation is not None
-        source = open_source(config.validation, size)
+        source = open_source(config.validation, size, config.workers, progress)
         frames = config.validation_frames or config.frames
         seeds = [(config.validation.seed, 99, i) for i in range(config.validation_batches)]
         self.batches = [source.draw(s, config.batch, frames, size) for s in seeds]

@@ -49,11 +49,11 @@ class Result:
 class Clips(pl.LightningDataModule):  # type: ignore[misc]
     """Training batches from the current step on, validation batches that stay."""
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, progress: bool = False) -> None:
         super().__init__()
         self.config = config
-        self.mixture = Mixture(config.data, config.model.size, config.seed)
-        self.fixed = Fixed(config.data, config.model.size) if config.data.validation else None
+        self.mixture = Mixture(config.data, config.model.size, config.seed, progress)
+        self.fixed = Fixed(config.data, config.model.size, progress) if config.data.validation else None
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Starts at the trainer's step: a resumed run goes on with the batch that it had not seen."""
@@ -170,7 +170,7 @@ def fit(
     """
     out, begin = Path(out), time.monotonic()
     checkpoint = _open_run(config, out, resume)
-    task, clips = build_task(config), Clips(config)
+    task, clips = build_task(config), Clips(config, progress)
     ema = EMA(config.optim.ema) if config.optim.ema else None
     log = out / "log"
     loggers: list[Any] = [CSVLogger(log, name="", version="csv", flush_logs_every_n_steps=config.run.log_every)]

@@ -9,18 +9,20 @@ A pool is an .npz file or a .zarr group with
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rich.progress import MofNCompleteColumn, Progress
+from torch.utils.data import DataLoader, Dataset
 
 from kdphys.errors import DataError, OutputError
 from kdphys.train.augment import Augmentation, play, recolour, stretch_range
 from kdphys.train.config import SourceConfig
-from kdphys.train.data import ClipBatch, from_synth
+from kdphys.train.data import ClipBatch, render
 
 KEYS = ("rgb", "bvp", "hr_bpm", "has_pulse")
 FS = 30.0
@@ -92,34 +94,53 @@ def read_pool(path: Path | str) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def ensure_pool(config: SourceConfig, size: int, progress: Callable[[int, int], None] | None = None) -> None:
-    """Render the pool if it does not exist and the configuration says how many clips it should hold."""
+class _Rendered(Dataset[ClipBatch]):
+    """Small batches of the generator by number, so that processes can share the rendering of a pool."""
+
+    def __init__(self, config: SourceConfig, size: int, each: int) -> None:
+        self.config, self.size, self.each = config, size, each
+
+    def __len__(self) -> int:
+        return -(-self.config.render // self.each)
+
+    def __getitem__(self, index: int) -> ClipBatch:
+        return render(self.config, (self.config.seed, index), self.each, self.config.render_frames, self.size)
+
+
+def ensure_pool(config: SourceConfig, size: int, workers: int = 0, progress: bool = False) -> None:
+    """Render the pool if it does not exist and the configuration says how many clips it should hold.
+
+    The result depends on the configuration alone, not on the number of processes.
+
+    Args:
+        config: of the source.
+        size: side of the crop, pixels.
+        workers: processes.
+        progress: show a progress bar.
+    """
     path = Path(config.path)
     if path.exists() or config.render <= 0:
         return
-    from kdphys.data.synth import batches
-
-    parts: list[ClipBatch] = []
-    done, each = 0, min(8, config.render)
-    stream = batches(
-        seed=config.seed,
-        batch=each,
-        frames=config.render_frames,
-        size=size,
-        device="cpu",
-        codec_share=config.codec_share,
-    )
-    for sample in stream:
-        got = from_synth(sample)
-        parts.append(got._replace(rgb=got.rgb.round().clamp(0, 255).to(torch.uint8)))
-        done += len(got.rgb)
-        if progress is not None:
-            progress(min(done, config.render), config.render)
-        if done >= config.render:
-            break
-    joined = [torch.cat(column)[: config.render].numpy() for column in zip(*parts, strict=True)]
-    rgb, bvp, hr_bpm, has_pulse = joined
-    arrays = {"rgb": np.moveaxis(rgb, 2, 4), "bvp": bvp, "hr_bpm": hr_bpm, "has_pulse": has_pulse}
+    n, length = config.render, config.render_frames
+    arrays: dict[str, NDArray[Any]] = {
+        "rgb": np.zeros((n, length, size, size, 3), np.uint8),
+        "bvp": np.zeros((n, length), np.float32),
+        "hr_bpm": np.zeros(n, np.float32),
+        "has_pulse": np.zeros(n, bool),
+    }
+    loader = DataLoader(_Rendered(config, size, each=min(4, n)), batch_size=None, num_workers=workers)
+    done = 0
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), disable=not progress) as bar:
+        task = bar.add_task(f"rendering {path.name}", total=n)
+        for batch in loader:
+            take = slice(done, min(done + len(batch.rgb), n))
+            count = take.stop - take.start
+            pixels = batch.rgb[:count].round().clamp(0, 255).to(torch.uint8)
+            arrays["rgb"][take] = pixels.permute(0, 1, 3, 4, 2).numpy()
+            for key in KEYS[1:]:
+                arrays[key][take] = getattr(batch, key)[:count].numpy()
+            done = take.stop
+            bar.update(task, completed=done)
     write_pool(path, arrays)
 
 
