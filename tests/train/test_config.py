@@ -36,7 +36,7 @@ def test_everything_round_trips() -> None:
         model=ModelConfig(name="teacher", options={"dilations": [1, 1, 2, 2]}),
         data=DataConfig(
             sources=(SourceConfig(weight=3.0), SourceConfig(kind="pool", path="a b.npz", augment=False)),
-            validation=SourceConfig(kind="store", path="x.zarr", split="validation"),
+            validation=SourceConfig(kind="store", path="x.zarr", part="val"),
         ),
         loss=LossConfig(dilate=0.25, dilate_gamma=1e-3),
         distill=DistillConfig(output=0.0, pairs=(("mid", "deep"),)),

@@ -59,7 +59,8 @@ class SourceConfig:
         codec_share: synth, and rendering a pool: share of clips that pass through a real video encoder.
         heads, heads_seed: synth, and rendering a pool: how many different heads, and which; another seed gives people
             whom the training never saw. Building them takes about a second each, once.
-        split: store only: the subjects to use, "train" or "validation".
+        split, fold, part: store only: which persons, as the store's manifest divides them; "holdout" has no fold,
+            the part is "train", "val", "test", or "all" for everybody.
         augment: whether clips are stretched in time, cropped, flipped, recoloured and made noisy (pool and store).
         seed: of what the source makes; different sources need different ones.
     """
@@ -72,7 +73,9 @@ class SourceConfig:
     codec_share: float = 0.3
     heads: int = 160
     heads_seed: int = 0
-    split: str = "train"
+    split: str = "holdout"
+    fold: str = ""
+    part: str = "train"
     augment: bool = True
     seed: int = 0
 
@@ -80,6 +83,8 @@ class SourceConfig:
         SOURCES[self.kind]
         _require(self.weight > 0, f"the weight of a source must be positive, got {self.weight}")
         _require(0 <= self.codec_share <= 1, f"codec_share must be between 0 and 1, got {self.codec_share}")
+        parts = ("train", "val", "test", "all")
+        _require(self.part in parts, f"part must be one of {', '.join(parts)}, got {self.part!r}")
         _require(self.kind == "synth" or bool(self.path), f"a source of kind {self.kind!r} needs a path")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,7 +178,7 @@ def fit(
     loggers: list[Any] = [CSVLogger(log, name="", version="csv", flush_logs_every_n_steps=config.run.log_every)]
     loggers += [TensorBoardLogger(log, name="", version="tensorboard")] if tensorboard else []
     validate = config.data.validation is not None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet():
         # Lightning's advice about workers, intervals and existing folders; we mean what we set.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", module="lightning_fabric")
@@ -207,6 +209,20 @@ def fit(
     saved = _export(config, out, task.model, ema, trainer.global_step, minutes, metrics)
     finished = trainer.global_step >= config.optim.steps or _stopped_early(trainer)
     return Result(saved, trainer.global_step, finished, metrics, minutes)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning's notes on devices and add-ons, off; its warnings stay."""
+    loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _stopped_early(trainer: pl.Trainer) -> bool:
