@@ -1,0 +1,97 @@
+"""``kdphys prepare``: recordings into a store of crops and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+#: Some recordings were refused; the others are in the store.
+EXIT_REFUSED = 1
+
+
+def prepare(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A data set of 'kdphys datasets list', or 'files' for videos with a CSV of the same name.",
+        ),
+    ],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Root of the copy on disk.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the store; an unfinished one is continued.")],
+    size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 36,
+    fs: Annotated[float, typer.Option(help="Rate of crops and labels in Hz.")] = 30.0,
+    dtype: Annotated[str, typer.Option(help="Of the pixels: float16, or uint8 (half the size, rounded).")] = "float16",
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    folds: Annotated[int, typer.Option(help="Folds of the k-fold split in the manifest.")] = 5,
+    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
+    called: Annotated[str, typer.Option("--as", help="Store under this name instead of NAME.")] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+) -> None:
+    """Find the face in every recording and store crops and labels on one clock.
+
+    Run it again after an interruption: finished recordings are not redone, refused ones are tried again. Exit codes:
+    0 all recordings are in the store; 1 some were refused (their reasons are in manifest.json); 2 a wrong option.
+    """
+    from kdphys.data import prepare as work
+    from kdphys.pipeline import extract_clip
+
+    sources = _find(name, path)
+    dataset = called or name
+    with _progress(dataset, quiet) as tell:
+        manifest = work.prepare(
+            sources,
+            dataset,
+            out,
+            extract_clip,
+            size=size,
+            fs=fs,
+            dtype=dtype,
+            workers=workers,
+            folds=folds,
+            seed=seed,
+            progress=tell,
+        )
+    counts = manifest["datasets"][dataset]
+    for entry in manifest["recordings"].values():
+        if entry["status"] == "refused" and entry["dataset"] == dataset:
+            typer.echo(f"refused  {entry['name']}  {entry['reason']}")
+    typer.echo(f"{dataset}: {counts['in']} in = {counts['done']} out + {counts['refused']} refused")
+    raise typer.Exit(EXIT_REFUSED if counts["refused"] else 0)
+
+
+def _find(name: str, path: Path) -> Any:
+    if name == "files":
+        from kdphys.evaluate.generic import find_recordings
+
+        return find_recordings([path])
+    from kdphys.data.readers import load_reader
+
+    return load_reader(name).find(path)
+
+
+@contextmanager
+def _progress(dataset: str, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
+    """A bar on standard error when a person is watching: gives a function (done, total, name), or None."""
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn(dataset),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[take]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None, take="")
+        yield lambda done, total, take: bar.update(task, completed=done, total=total, take=take)

@@ -1,0 +1,459 @@
+"""Recordings → crops and labels on one clock, written once.
+
+Each recording is prepared for itself: a failure is recorded with its reason and the others go on. It is written into
+``STORE/.partial``, synced, and moved into place; then the manifest is rewritten. A run that is killed at any moment
+leaves a store without half-written recordings, and the next run goes on where it ended. Two uninterrupted runs, or any
+number of interrupted ones, give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal as signals
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.clip.crop import BOX_SCALE
+from kdphys.containers import Clip, Recording, Signal, Video
+from kdphys.data.splits import all_splits
+from kdphys.data.store import (
+    DTYPES,
+    FORMAT,
+    FORMAT_VERSION,
+    MANIFEST,
+    RECORDINGS,
+    key_of,
+    make_groups,
+    read_manifest,
+    require_zarr,
+    sync_folder,
+    sync_tree,
+    write_json,
+    write_recording,
+)
+from kdphys.dsp import resample_by_time
+from kdphys.errors import DataError, InvalidInputError, KDPhysError
+
+Floats = NDArray[np.floating[Any]]
+Extract = Callable[..., Clip | None]
+
+PARTIAL = ".partial"
+LOCK = ".lock"
+#: Fewer seconds with a face and a label than this are not worth keeping.
+MIN_SECONDS = 2.0
+_PACKAGES = ("kdphys", "numpy", "scipy", "av", "opencv-python-headless", "onnxruntime", "zarr")
+
+
+class Source(Protocol):
+    """Something that opens as a recording: a take of a data set, or a video with its CSV."""
+
+    @property
+    def subject(self) -> str:
+        """Identifier of the person."""
+
+    @property
+    def name(self) -> str:
+        """Identifier of the take."""
+
+    def open(self) -> Recording:
+        """Read the references, open the video."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the pixels and labels of a store depend on.
+
+    Args:
+        size: side of the crops, pixels.
+        fs: rate of crops and labels, Hz.
+        dtype: of the pixels, "float16" or "uint8".
+        extractor: what finds and crops the face, "module:function".
+        box_scale: face box × this = crop.
+
+    Raises:
+        InvalidInputError: out of range.
+    """
+
+    size: int = 36
+    fs: float = 30.0
+    dtype: str = "float16"
+    extractor: str = ""
+    box_scale: float = BOX_SCALE
+
+    def __post_init__(self) -> None:
+        if not 8 <= self.size <= 512:
+            raise InvalidInputError(f"size must be 8–512 pixels, got {self.size}")
+        if not 5 <= self.fs <= 240:
+            raise InvalidInputError(f"fs must be 5–240 Hz, got {self.fs}")
+        if self.dtype not in DTYPES:
+            raise InvalidInputError(f"dtype must be {' or '.join(DTYPES)}, got {self.dtype!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @property
+    def sha256(self) -> str:
+        """Hash over all of them and the format."""
+        text = json.dumps(self.to_json() | {"format_version": FORMAT_VERSION}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to prepare, as it is sent to a worker process."""
+
+    key: str
+    dataset: str
+    source: Source
+    out: Path
+    settings: Settings
+    extract: Extract
+
+
+def prepare(
+    sources: Sequence[Source],
+    dataset: str,
+    out: str | Path,
+    extract: Extract,
+    *,
+    size: int = 36,
+    fs: float = 30.0,
+    dtype: str = "float16",
+    workers: int = 1,
+    folds: int = 5,
+    seed: int = 0,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> dict[str, Any]:
+    """Prepare recordings into a store, new or begun before; other data sets may be in it already.
+
+    Args:
+        sources: takes, from :meth:`kdphys.data.recording.Reader.find`.
+        dataset: name that they are stored under.
+        out: folder of the store.
+        extract: ``extract(video, size=…, fs=…, box_scale=…) -> Clip | None``: crops of the largest face on a uniform
+            clock, None when there is no face; a function of a module, so that other processes can import it.
+        size, fs, dtype: see :class:`Settings`.
+        workers: processes; each holds one recording's crops in memory.
+        folds, seed: of the splits in the manifest.
+        progress: called with the number of recordings done, the number of all, and the name of one just done.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        DataError: the folder is no store, holds one of other settings, is in use, or a worker died.
+        InvalidInputError: an option is out of range, or two recordings have one name.
+    """
+    require_zarr()
+    if workers < 1:
+        raise InvalidInputError(f"workers must be 1 or more, got {workers}")
+    settings = Settings(size, fs, dtype, f"{extract.__module__}:{extract.__qualname__}")
+    out = Path(out)
+    jobs = {key: Job(key, dataset, s, out, settings, extract) for s in sources for key in [key_of(dataset, s.name)]}
+    if len(jobs) < len(sources):
+        raise InvalidInputError(f"{dataset}: {len(sources) - len(jobs)} recordings share their name with another")
+    _refuse_strangers(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with _locked(out):
+        book = _Book(out, settings, jobs, folds, seed)
+        todo = [job for key, job in jobs.items() if not book.is_done(key)]
+        done = len(jobs) - len(todo)
+        if progress is not None:
+            progress(done, len(jobs), "")
+        for key, outcome in _results(todo, workers):
+            book.enter(key, outcome)
+            done += 1
+            if progress is not None:
+                progress(done, len(jobs), jobs[key].source.name)
+        manifest = book.close()
+        shutil.rmtree(out / PARTIAL, ignore_errors=True)
+    return manifest
+
+
+def prepare_one(job: Job) -> dict[str, Any]:
+    """Prepare one recording; what became of it, as plain values. Only a full disk or the like raises."""
+    about = {"dataset": job.dataset, "subject": f"{job.dataset}/{job.source.subject}", "name": job.source.name}
+    try:
+        recording = job.source.open()
+        clip = crops(job.extract, recording.video, job.settings)
+        bvp = label(recording.references, clip)
+        notes = list(recording.video.notes)
+    except KDPhysError as error:
+        return about | {"status": "refused", "reason": str(error)}
+    except (OSError, ArithmeticError, LookupError, ValueError, RuntimeError, TypeError) as error:
+        return about | {"status": "refused", "reason": f"unexpected {type(error).__name__}: {error}"}
+    outcome = about | {
+        "status": "done",
+        "conditions": {str(k): str(v) for k, v in recording.conditions.items()},
+        "samples": len(clip.rgb),
+        "with_face": int(clip.valid.sum()),
+        "with_label": int(np.isfinite(bvp).sum()),
+        "notes": notes,
+    }
+    part = job.out / PARTIAL / f"{job.key}.{os.getpid()}"
+    shutil.rmtree(part, ignore_errors=True)
+    part.parent.mkdir(exist_ok=True)
+    attributes = outcome | {"fs": clip.fs, "t0": clip.t0, "settings": job.settings.sha256}
+    write_recording(part, clip, recording.references, bvp, attributes, job.settings.dtype)
+    sync_tree(part)
+    _move(part, job.out / RECORDINGS / job.key)
+    return outcome
+
+
+def _move(part: Path, place: Path) -> None:
+    """Into place, whole. Where a worker of a killed run was faster, its copy stays: they are the same."""
+    try:
+        os.rename(part, place)
+    except OSError:
+        if not (place / "zarr.json").exists():
+            raise
+        shutil.rmtree(part, ignore_errors=True)
+    sync_folder(place.parent)
+
+
+def crops(extract: Extract, video: Video, settings: Settings) -> Clip:
+    """The crops of a video by the given extractor: the one place that knows what it may give back.
+
+    Raises:
+        DataError: no face, or too little of it.
+    """
+    clip = extract(video, size=settings.size, fs=settings.fs, box_scale=settings.box_scale)
+    if clip is None:
+        raise DataError("no face in the whole recording")
+    if clip.rgb.shape[1] != settings.size or clip.fs != settings.fs:
+        got = f"{clip.rgb.shape[1]} px at {clip.fs} Hz"
+        raise DataError(f"expected crops of {settings.size} px at {settings.fs} Hz, got {got}")
+    seconds = float(clip.valid.sum()) / clip.fs
+    if seconds < MIN_SECONDS:
+        raise DataError(f"no face: seen for {seconds:.1f} of {len(clip.rgb) / clip.fs:.1f} s")
+    return clip
+
+
+def label(references: Mapping[str, Signal], clip: Clip) -> Floats:
+    """The reference wave at the times of the crops, float64 (T,), NaN where there is none.
+
+    Without a wave (only heart rates, say) all of it is NaN; the references are stored as they are in any case.
+
+    Raises:
+        DataError: there is no reference at all, or it does not meet the crops.
+    """
+    if not references:
+        raise DataError("missing label: no reference at all")
+    out = np.full(len(clip.rgb), np.nan)
+    met = False
+    for name, reference in references.items():
+        inside = (reference.times >= clip.times[0]) & (reference.times <= clip.times[-1])
+        met = met or bool(inside.any())
+        if name == "bvp":
+            values, _, _ = resample_by_time(reference.times, reference.values, clip.fs, t0=clip.t0)
+            n = min(len(values), len(out))
+            out[:n] = values[:n]
+    if not met:
+        raise DataError("labels and video do not overlap in time")
+    both = float((np.isfinite(out) & clip.valid).sum()) / clip.fs
+    if "bvp" in references and both < MIN_SECONDS:
+        raise DataError(f"face and label together for {both:.1f} s only")
+    return out
+
+
+class _Book:
+    """The manifest while a run goes on: every entry is on disk before the next."""
+
+    def __init__(self, out: Path, settings: Settings, jobs: Mapping[str, Job], folds: int, seed: int) -> None:
+        self.out, self.folds, self.seed = out, folds, seed
+        found = read_manifest(out)
+        if found is not None and found["settings_sha256"] != settings.sha256:
+            raise DataError(
+                f"{out}: prepared with {found['settings']}, not {settings.to_json()}; choose another folder"
+            )
+        self.manifest = found or {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "settings": settings.to_json(),
+            "settings_sha256": settings.sha256,
+            "versions": versions(),
+            "recordings": {},
+        }
+        if self.manifest["versions"] != versions():
+            more = self.manifest.setdefault("continued_with", [])
+            if versions() not in more:
+                more.append(versions())
+        shutil.rmtree(out / PARTIAL, ignore_errors=True)
+        entries = self.manifest["recordings"]
+        for key, job in jobs.items():
+            known = entries.get(key, {"status": "pending"})
+            folder = out / RECORDINGS / key
+            if folder.exists():  # moved into place, perhaps just before its entry was written
+                known = _outcome_of(folder)
+            elif known["status"] == "done":
+                known = {"status": "pending"}
+            entries[key] = known if known["status"] == "done" else _pending(job)
+        self._count()
+        write_json(out / MANIFEST, self.manifest)
+        make_groups(out)
+        (out / PARTIAL).mkdir(exist_ok=True)
+
+    def is_done(self, key: str) -> bool:
+        return bool(self.manifest["recordings"][key]["status"] == "done")
+
+    def enter(self, key: str, outcome: dict[str, Any]) -> None:
+        self.manifest["recordings"][key] = outcome
+        self._count()
+        write_json(self.out / MANIFEST, self.manifest)
+
+    def close(self) -> dict[str, Any]:
+        subjects: dict[str, list[str]] = {}
+        for entry in self.manifest["recordings"].values():
+            if entry["status"] == "done":
+                subjects.setdefault(entry["dataset"], []).append(entry["subject"])
+        self.manifest["splits"] = all_splits(subjects, self.folds, self.seed)
+        write_json(self.out / MANIFEST, self.manifest)
+        return self.manifest
+
+    def _count(self) -> None:
+        counts: dict[str, dict[str, int]] = {}
+        for entry in self.manifest["recordings"].values():
+            of = counts.setdefault(entry["dataset"], {"in": 0, "done": 0, "refused": 0, "pending": 0})
+            of["in"] += 1
+            of[entry["status"]] += 1
+        self.manifest["datasets"] = counts
+
+
+def _pending(job: Job) -> dict[str, Any]:
+    subject = f"{job.dataset}/{job.source.subject}"
+    return {"status": "pending", "dataset": job.dataset, "subject": subject, "name": job.source.name}
+
+
+def _outcome_of(folder: Path) -> dict[str, Any]:
+    """The manifest entry of a recording that is in place, from its own attributes."""
+    attributes = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+    return {k: v for k, v in attributes.items() if k not in ("fs", "t0", "settings")}
+
+
+def versions() -> dict[str, str]:
+    """Of the packages that the result depends on."""
+    out = {}
+    for package in _PACKAGES:
+        try:
+            out[package] = version(package)
+        except PackageNotFoundError:
+            out[package] = "unknown"
+    return out
+
+
+def _refuse_strangers(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(f"{out}: is a file; a store is a folder")
+    if out.is_dir() and not (out / MANIFEST).exists():
+        others = [p.name for p in out.iterdir() if p.name not in (LOCK, PARTIAL, f".{MANIFEST}.part")]
+        if others:
+            raise DataError(f"{out}: holds other files ({', '.join(sorted(others)[:3])}); choose a new folder")
+
+
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What became of each job, in the order in which they finish."""
+    if workers == 1 or len(jobs) < 2:
+        for job in jobs:
+            with _abrupt_ctrl_c():
+                outcome = prepare_one(job)
+            yield job.key, outcome
+        return
+    import multiprocessing
+
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker)
+    waiting: dict[Future[dict[str, Any]], str] = {}
+    queue = deque(jobs)
+    try:
+        while queue or waiting:
+            while queue and len(waiting) < 2 * workers:
+                job = queue.popleft()
+                waiting[pool.submit(prepare_one, job)] = job.key
+            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+                yield waiting.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise DataError(
+            "a worker process died, perhaps for lack of memory; what is done is kept: run again, with fewer workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Stopped(BaseException):
+    """Ctrl-C, by another name."""
+
+
+@contextmanager
+def _abrupt_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end a recording without trace: measuring takes it for "use what you have", a store must not."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise _Stopped
+
+    before = signals.signal(signals.SIGINT, stop)
+    try:
+        yield
+    except _Stopped:
+        raise KeyboardInterrupt from None
+    finally:
+        signals.signal(signals.SIGINT, before)
+
+
+def _start_worker() -> None:
+    """In a worker: end with the parent, however that ends, and leave Ctrl-C to it."""
+    import multiprocessing
+
+    import cv2
+
+    cv2.setNumThreads(1)
+    signals.signal(signals.SIGINT, signals.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the store against a second run; the system lets go of it when the process dies.
+
+    Raises:
+        DataError: another run holds it.
+    """
+    path = out / LOCK
+    with path.open("w") as file:
+        try:
+            if os.name == "nt":
+                import msvcrt
+
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
+            else:
+                import fcntl
+
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise DataError(f"{out}: another 'kdphys prepare' is writing into this store") from error
+        yield
+    path.unlink(missing_ok=True)
