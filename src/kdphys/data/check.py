@@ -162,8 +162,9 @@ def check_take(take: Take, *, decode: bool = False) -> Finding:
     if survey.found < 2:
         problems.append(f"{survey.found} frames are no video")
     rate = None
-    for name, reference in recording.references.items():
-        problems += _cover(name, reference, survey.seconds, notes)
+    if not problems:  # a video that is cut off fits no label
+        for name, reference in recording.references.items():
+            problems += _cover(name, reference, survey.seconds, notes)
     if "bvp" in recording.references:
         trouble, rate = _wave(recording.references["bvp"])
         problems += trouble
@@ -171,7 +172,9 @@ def check_take(take: Take, *, decode: bool = False) -> Finding:
         problems += _readings(recording.references["hr_bpm"], notes)
     if not {"bvp", "hr_bpm", "ecg"} & set(recording.references):
         problems.append("missing label: neither bvp nor hr_bpm")
-    return Finding(take.name, tuple(problems), tuple(notes), survey.found, round(survey.seconds, 3), rate)
+    return Finding(
+        take.name, tuple(dict.fromkeys(problems)), tuple(notes), survey.found, round(survey.seconds, 3), rate
+    )
 
 
 def _bare(take: Take, error: KDPhysError) -> str:
