@@ -16,6 +16,7 @@ from kdphys.clip.trace import TraceBuilder
 from kdphys.clip.transform import Block, ClipStream
 from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
 from kdphys.errors import InvalidInputError
+from kdphys.face.detect import FaceDetector
 from kdphys.face.track import FaceTracker
 from kdphys.pulse.engines import ClipMethod
 from kdphys.pulse.estimate import Method, load_method
@@ -277,6 +278,9 @@ def extract_clip(
         fs: sampling rate in Hz.
         box_scale: face box × this = crop.
         options: of :func:`extract`.
+
+    Raises:
+        KeyboardInterrupt: stopped; a part of a clip is no clip.
     """
     kept: list[_Keep] = []
 
@@ -285,6 +289,8 @@ def extract_clip(
         return kept[-1]
 
     extraction = extract(video, fs=fs, open_sink=open_sink, **options)
+    if extraction.interrupted:
+        raise KeyboardInterrupt
     if not extraction.persons:
         return None
     person = extraction.persons[0]
@@ -365,7 +371,8 @@ def measure_all(
     method = load_method(method) if isinstance(method, str) else method
     video = source if isinstance(source, Video) else read_video(source)
     sink = method.open if isinstance(method, ClipMethod) else None
-    extraction = extract(video, roi=roi, progress=progress, open_sink=sink)
+    tracker = FaceTracker(detector=FaceDetector(thorough=faces == "all"))
+    extraction = extract(video, roi=roi, progress=progress, open_sink=sink, tracker=tracker)
     persons: tuple[Person | None, ...] = extraction.persons or (None,)
     out = []
     for person in persons[: 1 if faces == "largest" else None]:

@@ -53,13 +53,13 @@ def test_no_box_while_the_face_is_away() -> None:
     # What is lost around the gap is at most one detection interval.
     assert all(item.faces for item in out[:34])
     assert all(item.faces for item in out[76:])
-    assert {key for item in out for key in item.faces} == {0}, "back within two seconds: the same person"
+    assert {key for item in out for key in item.faces} == {0}, "back within four seconds: the same person"
 
 
 def test_long_absence_makes_another_track() -> None:
-    out = follow([picture((100, 60)) if not 30 <= k < 120 else picture() for k in range(150)])
+    out = follow([picture((100, 60)) if not 30 <= k < 180 else picture() for k in range(210)])
     assert {key for item in out[:30] for key in item.faces} == {0}
-    assert {key for item in out[120:] for key in item.faces} == {1}
+    assert {key for item in out[180:] for key in item.faces} == {1}
 
 
 def test_cut_makes_another_track_even_in_the_same_place() -> None:

@@ -8,9 +8,12 @@ from typing import Annotated
 
 import typer
 
+from kdphys.cli.datasets import app as datasets
 from kdphys.cli.demo import demo
 from kdphys.cli.evaluate import evaluate
 from kdphys.cli.measure import measure
+from kdphys.cli.prepare import prepare
+from kdphys.cli.train import distill, train
 from kdphys.errors import KDPhysError
 
 app = typer.Typer(
@@ -25,6 +28,10 @@ app = typer.Typer(
 app.command()(measure)
 app.command()(demo)
 app.command()(evaluate)
+app.add_typer(datasets, name="datasets")
+app.command()(prepare)
+app.command()(train)
+app.command()(distill)
 
 
 def _version(value: bool) -> None:

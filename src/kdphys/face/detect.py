@@ -71,9 +71,11 @@ class FaceDetector:
 
     Args:
         min_score: candidates below this are not faces, in (0, 1).
+        thorough: look for small faces beside large ones too, not only when no large one is found.
     """
 
     min_score: float = 0.6
+    thorough: bool = False
 
     def __call__(self, rgb: NDArray[np.uint8]) -> Detections:
         """Find all faces.
@@ -85,8 +87,9 @@ class FaceDetector:
         if min(height, width) < 2:
             return Detections(np.zeros((0, 4)), np.zeros(0))
         found = self._square(rgb, 0, 0, max(height, width))
-        if len(found.scores) == 0 and max(height, width) > 1.2 * min(height, width):
-            found = self._tiles(rgb)
+        if max(height, width) > 1.2 * min(height, width) and (self.thorough or len(found.scores) == 0):
+            tiles = self._tiles(rgb)
+            found = _merge(np.concatenate([found.boxes, tiles.boxes]), np.concatenate([found.scores, tiles.scores]))
         return found
 
     def _tiles(self, rgb: NDArray[np.uint8]) -> Detections:

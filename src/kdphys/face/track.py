@@ -21,6 +21,14 @@ from kdphys.face.detect import Detections, FaceDetector, iou
 Floats = NDArray[np.floating[Any]]
 
 
+#: A picture that differs by more than this from the last one, in standard deviations, may be another scene.
+_LEAP = 0.3
+#: A face that differs by more than this from who was there before, in standard deviations, is another one.
+_OTHER = 0.7
+#: A picture with less contrast than this, in grey levels, is flat.
+_FLAT = 8.0
+
+
 @dataclass(frozen=True, eq=False)
 class TrackedFrame:
     """A frame with the faces in it: person → (box float64 (4,) in pixels, detector score)."""
@@ -36,7 +44,7 @@ class _Person:
     score: float
     t: float
     speed: float = 0.0  # of the centre, box widths a second
-    look: Floats | None = None
+    look: Floats | None = None  # when last seen
 
 
 @dataclass
@@ -50,11 +58,12 @@ class FaceTracker:
         buffer_bytes: memory for the frames that wait for the next detection; large frames are detected more often.
 
     A face is "there" at a time only when detections on both sides of it, at most ``interval_s`` (or one frame, if
-    frames are slower) apart, saw it. A picture that changes at once (a cut) ends all tracks.
+    frames are slower) apart, saw it. A picture that changes at once (a cut) ends all tracks; a face that changes at
+    once into another face ends its own.
     """
 
     interval_s: float = 0.16
-    memory_s: float = 2.0
+    memory_s: float = 4.0
     detector: Callable[[NDArray[np.uint8]], Detections] = field(default_factory=FaceDetector)
     buffer_bytes: int = 64 << 20
     cuts: int = 0
@@ -65,19 +74,22 @@ class FaceTracker:
         self._seen: dict[int, tuple[Floats, float]] = {}  # faces at the last detection
         self._seen_t = 0.0
         self._next_id = 0
-        self._thumb: Floats | None = None
+        self._small: NDArray[np.uint8] | None = None
+        self._steps: dict[int, deque[float]] = {}
         self._started = False
 
     def push(self, frame: Frame) -> list[TrackedFrame]:
         """Take one frame; give back, in order, the frames whose boxes are now known."""
-        cut = self._is_cut(frame)
+        cut, changed = self._changes(frame)
         out: list[TrackedFrame] = []
-        if cut:
-            out = self._release_without_future()
-            self._persons.clear()
+        if cut or changed:
+            out = self.flush()  # a detection on the last picture before settles what waits
+            visible = [p for p in self._persons if p.id in self._seen]
+            replaced = {p.id for p in self._replaced(visible if cut else changed, frame)}
+            self._persons = [p for p in self._persons if p.id not in replaced]
             self._seen = {}
             self._started = False
-            self.cuts += 1
+            self.cuts += cut
         full = (len(self._waiting) + 1) * frame.rgb.nbytes > self.buffer_bytes
         if self._started and frame.t - self._seen_t < self.interval_s - 1e-3 and not full:
             self._waiting.append(frame)
@@ -107,9 +119,10 @@ class FaceTracker:
             yield from self.push(frame)
         yield from self.flush()
 
-    def _release_without_future(self) -> list[TrackedFrame]:
-        """Before a cut: settle what waits by a detection on the last frame of the old scene."""
-        return self.flush()
+    def _replaced(self, changed: list[_Person], frame: Frame) -> list[_Person]:
+        """Those whose place in the picture now shows another face; a face that is merely hidden may come back."""
+        boxes = self.detector(frame.rgb).boxes
+        return [p for p in changed if (iou(p.box, boxes) > 0.2).any()]
 
     def _between(self, frame: Frame, now: dict[int, tuple[Floats, float]], t: float) -> TrackedFrame:
         share = (frame.t - self._seen_t) / max(t - self._seen_t, 1e-9)
@@ -131,6 +144,8 @@ class FaceTracker:
         for overlap, k, person in pairs:
             if overlap < 0.2 or k not in free or person.id in out:
                 continue
+            if person.id not in self._seen and self._is_other(person, frame, found.boxes[k]):
+                continue
             free.remove(k)
             self._follow(person, found.boxes[k], float(found.scores[k]), frame.t)
             out[person.id] = (person.box, person.score)
@@ -139,7 +154,16 @@ class FaceTracker:
             self._next_id += 1
             self._persons.append(person)
             out[person.id] = (person.box, person.score)
+        for person in self._persons:
+            if person.id in out:
+                person.look = _patch(frame.rgb, person.box)
         return out
+
+    @staticmethod
+    def _is_other(person: _Person, frame: Frame, box: Floats) -> bool:
+        """Whether who appears where a person was hidden looks like somebody else."""
+        look = _patch(frame.rgb, box)
+        return person.look is not None and look is not None and _difference(person.look, look) > _OTHER
 
     def _follow(self, person: _Person, box: Floats, score: float, t: float) -> None:
         """One-euro smoothing (Casiez et al. 2012): strong when the face is still, weak when it moves."""
@@ -151,21 +175,30 @@ class FaceTracker:
         person.box = person.box + (box - person.box) * dt / (dt + 1 / (2 * np.pi * cutoff))
         person.score, person.t = score, t
 
-    def _is_cut(self, frame: Frame) -> bool:
-        """Whether the picture, or all of a face, changed from one frame to the next."""
-        h, w = frame.rgb.shape[:2]
-        thumb = _look(frame.rgb[:: max(h // 48, 1), :: max(w // 64, 1)], (32, 24))
-        before, self._thumb = self._thumb, thumb
-        cut = before is not None and _changed(before, thumb, 0.5)
+    def _changes(self, frame: Frame) -> tuple[bool, list[_Person]]:
+        """Whether the whole picture changed from the last frame to this one, and whose face did."""
+        step = max(min(frame.rgb.shape[:2]) // 160, 1)
+        small = frame.rgb[::step, ::step].copy()
+        before, self._small = self._small, small
+        if before is None or before.shape != small.shape:
+            return False, []
+        cut = self._leaps(-1, _look(before, (32, 24)), _look(small, (32, 24)))
+        changed = []
         for person in self._persons:
-            x0, y0, x1, y1 = np.clip(person.box, 0, [w, h, w, h]).astype(int)
-            step = max((x1 - x0) // 32, 1)
-            patch = frame.rgb[y0:y1:step, x0:x1:step]
-            look = _look(patch, (12, 12)) if patch.size else None
-            if look is not None and person.look is not None:
-                cut = cut or _changed(person.look, look, 0.6)
-            person.look = look
-        return cut
+            if person.id not in self._seen:
+                continue  # hidden already
+            was, now = (_patch(picture, person.box / step) for picture in (before, small))
+            if was is not None and now is not None and self._leaps(person.id, was, now):
+                changed.append(person)
+        return cut, changed
+
+    def _leaps(self, key: int, was: Floats, now: Floats) -> bool:
+        """Whether a part of the picture changed at once, and not by the kind of change that it was in already."""
+        steps = self._steps.setdefault(key, deque(maxlen=8))
+        step = _difference(was, now)
+        usual = max(steps, default=0.0)
+        steps.append(step)
+        return len(steps) > 2 and step > _LEAP and step > 4.0 * usual
 
 
 def _look(rgb: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
@@ -173,11 +206,19 @@ def _look(rgb: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
     return np.asarray(small.reshape(-1, 3))
 
 
-def _changed(a: Floats, b: Floats, correlation: float) -> bool:
-    """Whether two thumbnails (N, 3) show different things. A change of light alone is not a cut."""
+def _patch(rgb: NDArray[np.uint8], box: Floats) -> Floats | None:
+    """A thumbnail of the face in ``box``, or None where it is not in the picture."""
+    h, w = rgb.shape[:2]
+    x0, y0, x1, y1 = np.clip(box, 0, [w, h, w, h]).astype(int)
+    step = max((x1 - x0) // 48, 1)
+    part = rgb[y0:y1:step, x0:x1:step]
+    return _look(part, (16, 16)) if min(part.shape[:2]) >= 4 else None
+
+
+def _difference(a: Floats, b: Floats) -> float:
+    """Mean difference of two thumbnails (N, 3) in standard deviations: a change of light alone is none."""
     x, y = a - a.mean(axis=0), b - b.mean(axis=0)
-    power = float(np.sqrt((x * x).sum() * (y * y).sum()))
-    contrast = float(np.sqrt(max((x * x).mean(), (y * y).mean())))
-    if contrast < 8.0:  # two flat pictures: nothing to compare
-        return False
-    return float((x * y).sum()) < correlation * max(power, 1e-9)
+    p, q = float(x.std()), float(y.std())
+    if max(p, q) < _FLAT:  # two flat pictures: nothing to compare
+        return 0.0
+    return float(np.abs(x / max(p, _FLAT) - y / max(q, _FLAT)).mean())

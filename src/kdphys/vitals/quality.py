@@ -24,6 +24,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: Below this SQI the answer is "no reliable pulse".
 SQI_THRESHOLD = 0.7
+#: Methods for a fingertip on the lens, where no reflection of skin is there for POS and CHROM to agree on.
+CONTACT_METHODS = frozenset({"channel"})
 #: Names of the features, in the order of the fit's coefficients.
 FEATURES = ("snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion")
 _BIN_HZ = 0.25 / 60
@@ -66,7 +68,7 @@ class Judge:
         self._waves: dict[str, Floats] = {}
         self._patches: tuple[Floats, Floats] | None = None
         evidence = pulse.evidence
-        if evidence is None or evidence.patches.shape[1] < 4:
+        if evidence is None or evidence.patches.shape[1] < 4 or pulse.method in CONTACT_METHODS:
             return
         fs, n = pulse.fs, len(pulse.bvp)
         seen = np.asarray(np.isfinite(evidence.rgb).all(axis=1))
