@@ -99,7 +99,8 @@ def main() -> None:
         order = np.argsort(-score[guess], kind="stable")
         ranked = error[guess][order]
         print(
-            f"{name}: {minutes:.0f} min, {len(error)} windows of {WINDOW_S:g} s, method {options.method}, lag {options.lag:g} s"
+            f"{name}: {minutes:.0f} min, {len(error)} windows of {WINDOW_S:g} s, "
+            f"method {options.method}, lag {options.lag:g} s"
         )
         print(f"  all windows     MAE {ranked.mean():.2f} bpm, within 5 bpm {np.mean(ranked < 5):.1%}")
         print(f"  answered        MAE {error[ok].mean():.2f} bpm at {ok.mean():.1%} coverage, "
