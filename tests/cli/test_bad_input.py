@@ -1,0 +1,99 @@
+"""Bad input from the outside: one clear line, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+import kdphys
+from tests.video.make import damage, write_video
+
+Maker = Callable[[Path, Path], Path]
+
+
+def run(*args: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kdphys.cli.main", "measure", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def missing(folder: Path, demo: Path) -> Path:
+    return folder / "none.mp4"
+
+
+def empty(folder: Path, demo: Path) -> Path:
+    (folder / "empty.mp4").touch()
+    return folder / "empty.mp4"
+
+
+def truncated(folder: Path, demo: Path) -> Path:
+    (folder / "cut.mp4").write_bytes(demo.read_bytes()[: demo.stat().st_size // 2])
+    return folder / "cut.mp4"
+
+
+def text(folder: Path, demo: Path) -> Path:
+    (folder / "text.mp4").write_text("hello " * 1000)
+    return folder / "text.mp4"
+
+
+def audio(folder: Path, demo: Path) -> Path:
+    path = folder / "sound.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="mono")
+        for _ in range(20):
+            samples = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            samples.rate = 44100
+            container.mux(stream.encode(samples))
+        container.mux(stream.encode())
+    return path
+
+
+def nothing_inside(folder: Path, demo: Path) -> Path:
+    (folder / "inner").mkdir()
+    (folder / "inner" / "notes.txt").write_text("no media")
+    return folder / "inner"
+
+
+@pytest.mark.parametrize("make", [missing, empty, truncated, text, audio, nothing_inside])
+def test_one_line_and_exit_code_2(make: Maker, tmp_path: Path, demo_path: Path) -> None:
+    source = make(tmp_path, demo_path)
+    out = run(source, "--json", tmp_path / "out.json", "--plot", tmp_path / "out.png")
+    assert out.returncode == 2
+    assert out.stdout == ""
+    assert out.stderr.startswith("kdphys: ")
+    assert out.stderr.count("\n") == 1
+    assert source.name in out.stderr
+    assert not (tmp_path / "out.json").exists()
+    assert not (tmp_path / "out.png").exists()
+
+
+@pytest.mark.parametrize(("frames", "size", "reason"), [(1, 64, "too short"), (240, 16, "no face")])
+def test_what_can_be_read_but_not_measured(frames: int, size: int, reason: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", [np.full((size, size, 3), 120, np.uint8)] * frames)
+    out = run(path)
+    assert out.returncode == 3, out.stderr
+    assert reason in out.stdout
+
+
+def test_one_frame_of_a_face_is_too_short(tmp_path: Path, demo_frames: list[kdphys.Frame]) -> None:
+    out = run(write_video(tmp_path / "one.mp4", [demo_frames[0].rgb]))
+    assert out.returncode == 3, out.stderr
+    assert "too short" in out.stdout
+
+
+def test_corrupt_middle_is_measured_on_the_rest_and_reported(tmp_path: Path, demo_frames: list[kdphys.Frame]) -> None:
+    whole = write_video(tmp_path / "whole.mkv", [f.rgb for f in demo_frames], options={"g": "15"}, bit_rate=3_000_000)
+    hit = tmp_path / "hit.mkv"
+    hit.write_bytes(whole.read_bytes())
+    damage(whole, hit, range(170, 176))
+    out = run(hit, "--json", "-")
+    (m,) = json.loads(out.stdout)["measurements"]
+    assert any("corrupt" in note for note in m["notes"])
+    assert 300 < m["frames"] < 360
+    assert out.returncode in (0, 3)
