@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 
 from kdphys.data.synth.bank import HeadBank, load_bank
 from kdphys.data.synth.pulse import PulseSpec
@@ -27,6 +32,8 @@ BENCH_CODECS = {
     "h264-0.25": ("h264", 0.25),
     "mjpeg-8": ("mjpeg", 8.0),
 }
+#: Width and height of its pictures.
+BENCH_PICTURE = (480, 360)
 _BENCH_SEED = 20_260_700
 
 
@@ -111,8 +118,8 @@ def bench_scenes(count: int = 240, seed: int = 0) -> Iterator[tuple[str, Scene]]
             pulse=k % 20 != 19,
             hr_bpm=float(rates[k]),
         )
-        camera = replace(scene.camera, fps=30.0, face_px=float(np.clip(scene.camera.face_px, 100, 190)), drop=0.0)
-        pulse = replace(scene.pulse, amplitude=float(np.clip(scene.pulse.amplitude, 0.003, 0.014)))
+        camera = replace(scene.camera, fps=30.0, face_px=float(np.clip(scene.camera.face_px, 90, 150)), drop=0.0)
+        pulse = replace(scene.pulse, amplitude=float(np.clip(scene.pulse.amplitude, 0.005, 0.018)))
         scene = replace(
             scene, camera=camera, pulse=pulse, codec=replace(scene.codec, mbps=mbps, gop=60, first_mjpeg=0.0)
         )
@@ -120,7 +127,7 @@ def bench_scenes(count: int = 240, seed: int = 0) -> Iterator[tuple[str, Scene]]
 
 
 def write_bench(
-    folder: Path, count: int = 240, seed: int = 0, progress: Callable[[int, int], None] | None = None
+    folder: Path, count: int = 240, seed: int = 0, progress: Callable[[int, int], None] | None = None, jobs: int = 0
 ) -> Path:
     """Write the benchmark (videos, references, recipes) and ``manifest.csv``; clips that are there are not redone.
 
@@ -129,51 +136,61 @@ def write_bench(
         count: clips.
         seed: 0 is the published set.
         progress: called with (done, in all).
+        jobs: processes; as many as there are processors when 0.
 
     Returns:
         the manifest: name, files, conditions, ``hr_bpm`` (empty without a pulse).
 
     Raises:
-        OutputError: the folder holds another set.
+        OutputError: the folder holds another set or cannot be written.
     """
-    bank = load_bank()
+    load_bank()  # built once, before the processes start
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"bench: cannot write to {folder} ({error})") from error
-    rows = []
-    for k, (name, scene) in enumerate(bench_scenes(count, seed)):
-        path = folder / f"{name}.mp4"
-        codec = name.split("-", 4)[4]
-        if scene.codec.kind == "mjpeg":
-            path = path.with_suffix(".avi")
-        if not path.exists():
-            render_video(scene, path, BENCH_SECONDS, bank=bank)
-        document = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        if document["scene"]["seed"] != scene.seed:
-            raise OutputError(f"bench: {path} belongs to another set; choose an empty folder")
-        rows.append(
-            {
-                "name": name,
-                "video": path.name,
-                "reference": path.with_suffix(".csv").name,
-                "subject": f"s{scene.person.head:03d}",
-                "skin": scene.person.skin_type,
-                "motion": scene.motion.kind,
-                "light": scene.light.kind,
-                "codec": codec,
-                "pulse": scene.tags["pulse"],
-                "glasses": scene.tags["glasses"],
-                "beard": scene.tags["beard"],
-                "amplitude": f"{scene.pulse.amplitude:.5f}",
-                "hr_bpm": "" if document["hr_bpm"] is None else document["hr_bpm"],
-            }
-        )
-        if progress:
-            progress(k + 1, count)
+    scenes = list(bench_scenes(count, seed))
+    tell = progress or (lambda done, total: None)
+    rows: list[dict[str, object]] = []
+    jobs = min(jobs or os.cpu_count() or 1, count)
+    if jobs == 1:
+        for name, scene in scenes:
+            rows.append(_bench_clip(folder, name, scene))
+            tell(len(rows), count)
+    else:
+        with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+            for row in pool.map(_bench_clip, itertools.repeat(folder), *zip(*scenes, strict=True)):
+                rows.append(row)
+                tell(len(rows), count)
     manifest = folder / "manifest.csv"
     with manifest.open("w", newline="", encoding="utf-8") as file:
-        out = csv.DictWriter(file, list(rows[0]) if rows else ["name"])
+        out = csv.DictWriter(file, list(rows[0]))
         out.writeheader()
         out.writerows(rows)
     return manifest
+
+
+def _bench_clip(folder: Path, name: str, scene: Scene) -> dict[str, object]:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    path = folder / (name + (".avi" if scene.codec.kind == "mjpeg" else ".mp4"))
+    if not path.exists():
+        render_video(scene, path, BENCH_SECONDS, *BENCH_PICTURE)
+    document = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    if document["scene"]["seed"] != scene.seed:
+        raise OutputError(f"bench: {path} belongs to another set; choose an empty folder")
+    return {
+        "name": name,
+        "video": path.name,
+        "reference": path.with_suffix(".csv").name,
+        "subject": f"s{scene.person.head:03d}",
+        "skin": scene.person.skin_type,
+        "motion": scene.motion.kind,
+        "light": scene.light.kind,
+        "codec": name.split("-", 4)[4],
+        "pulse": scene.tags["pulse"],
+        "glasses": scene.tags["glasses"],
+        "beard": scene.tags["beard"],
+        "amplitude": f"{scene.pulse.amplitude:.5f}",
+        "hr_bpm": "" if document["hr_bpm"] is None else document["hr_bpm"],
+    }

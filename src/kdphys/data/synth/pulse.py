@@ -90,7 +90,7 @@ def sample_pulse(rng: np.random.Generator, hr_bpm: float | None = None) -> Pulse
         notch_phase=float(rng.uniform(0.22, 0.36)),
         rise=float(rng.uniform(0.07, 0.15)),
         fall=float(rng.uniform(0.12, 0.24)),
-        amplitude=float(np.exp(rng.uniform(np.log(0.0012), np.log(0.02)))),
+        amplitude=float(np.exp(rng.uniform(np.log(0.0016), np.log(0.022)))),
         delay_s=float(rng.uniform(-0.02, 0.04)),
         bcg=float(np.exp(rng.uniform(np.log(0.0001), np.log(0.003)))),
     )

@@ -264,7 +264,7 @@ def sample_scene(
     kind = _pick(rng, codec, CODECS, odds, "codec")
     camera = _sample_camera(rng, lamp.kind)
     if kind not in ("none", "approx"):
-        camera = replace(camera, face_px=_log(rng, 70, 260))
+        camera = replace(camera, face_px=_log(rng, 70, 220))
     return Scene(
         seed=seed,
         bank=bank,
@@ -427,7 +427,7 @@ def _sample_framing(rng: np.random.Generator, motion: Motion) -> Framing:
 
 
 def _sample_codec(rng: np.random.Generator, kind: str) -> Codec:
-    low = {"mjpeg": 1.5, "mpeg4": 0.3}.get(kind, 0.1)
+    low = {"mjpeg": 1.5, "mpeg4": 0.3}.get(kind, 0.12)
     return Codec(
         kind=kind,
         mbps=_log(rng, low, 15.0),

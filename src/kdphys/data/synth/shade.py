@@ -228,10 +228,10 @@ def _turned(towards: Floats, yaw: Floats, pitch: Floats, roll: Floats) -> Floats
 
 
 def _exposure(scene: Scene, tracks: Tracks) -> Floats:
-    """Display gain (3,) that puts the face where the recipe's exposure says; half-way fair to dark skin."""
+    """Display gain (3,) that puts the face where the recipe's exposure says; dark skin comes out half as dark."""
     camera = scene.camera
     own = float(reflectance(scene.person.melanin, scene.person.haemoglobin)[1])
-    grey = float(np.sqrt(own * 0.35))
+    grey = float(own ** (0.5 if own < 0.35 else 0.8) * 0.35 ** (0.5 if own < 0.35 else 0.2))
     light = float((tracks.ambient[0] * 0.8 + tracks.key[0] * 0.75).mean())
     level = camera.exposure / (grey * light) ** (1 / camera.gamma)
     # The camera's white balance takes most of the light's colour out again.

@@ -213,7 +213,7 @@ def _light(scene: Scene, t: Floats) -> dict[str, Floats]:
         scenes = rng.uniform(-1, 1, (int(cuts[-1]) + 1, 3))[cuts] if rng.random() < 0.5 else 0.0
         glow = np.clip(1 + 0.6 * common + 0.4 * smooth + scenes, 0, 4)
         ambient = ambient + s.screen * glow * np.asarray(s.screen_colour)
-    angle = 0.03 * wander(rng, t, 0.02, 0.2)[:, 0]
+    angle = 0.3 * s.drift * wander(rng, t, 0.02, 0.2)[:, 0]  # clouds and curtains move the light, too
     x, y, z = s.key_from
     c, d = np.cos(angle), np.sin(angle)
     key_from = np.stack([c * x + d * z, np.full_like(t, y), c * z - d * x], 1)

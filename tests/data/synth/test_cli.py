@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from kdphys.cli.synth import synth
+from kdphys.data.synth import bank as banks
+from kdphys.data.synth.bank import BankSpec, HeadBank
+
+
+@pytest.fixture
+def app(bank: HeadBank, monkeypatch: pytest.MonkeyPatch) -> typer.Typer:
+    """The command on the tiny bank."""
+    monkeypatch.setattr(BankSpec.__init__, "__defaults__", (bank.spec.count, bank.spec.size, bank.spec.seed))
+    monkeypatch.setenv("KDPHYS_CACHE", str(bank.folder.parent))
+    banks._load.cache_clear()
+    out = typer.Typer()
+    out.command()(synth)
+    return out
+
+
+def test_clips_and_contact_sheet(app: typer.Typer, tmp_path: Path) -> None:
+    out = tmp_path / "clips"
+    result = CliRunner().invoke(app, ["--out", str(out), "--count", "2", "--seconds", "1", "--seed", "3"])
+    assert result.exit_code == 0, result.output
+    assert len(list(out.glob("000[01].csv"))) == len(list(out.glob("000[01].json"))) == 2
+    assert len([p for p in out.iterdir() if p.suffix in (".mp4", ".avi")]) == 2
+    sheet = tmp_path / "sheet.png"
+    result = CliRunner().invoke(app, ["--contact-sheet", str(sheet), "--count", "5"])
+    assert result.exit_code == 0, result.output
+    assert cv2.imread(str(sheet)).shape == (144, 5 * 144, 3)
+
+
+def test_nothing_to_write_and_unknown_presets_say_what_to_do(app: typer.Typer) -> None:
+    assert "--out" in str(CliRunner().invoke(app, []).exception)
+    assert "videos, bench, demo" in str(CliRunner().invoke(app, ["--preset", "nice", "--out", "x"]).exception)
