@@ -11,6 +11,7 @@ import typer
 from kdphys.cli.datasets import app as datasets
 from kdphys.cli.demo import demo
 from kdphys.cli.evaluate import evaluate
+from kdphys.cli.export import export
 from kdphys.cli.measure import measure
 from kdphys.cli.prepare import prepare
 from kdphys.cli.train import distill, train
@@ -32,6 +33,7 @@ app.add_typer(datasets, name="datasets")
 app.command()(prepare)
 app.command()(train)
 app.command()(distill)
+app.command()(export)
 
 
 def _version(value: bool) -> None:
