@@ -1,7 +1,8 @@
 """Where the time goes: ``python benchmarks/speed.py`` (30 s, 640×480, 30 fps, H.264) and ``--hour`` (1080p, one hour).
 
 The video is made from the bundled clip: its encoded frames are repeated with later times, so that an hour needs no
-hour of encoding (and is refused in the end as a repeating picture, as it should be). Each run is a process of its own; peak memory is that of the process.
+hour of encoding (and it is refused in the end as a repeating picture, as it should be). Each run is a process of its
+own; peak memory is that of the process.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ def child(path: str, method: str) -> None:
     e = m.extraction
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = {k: round(v, 3) for k, v in e.seconds.items()}
-    print(json.dumps({"import": imported, "total": total, "frames": e.n_frames, "span": e.span[1] - e.span[0],
-                      "seconds": seconds, "peak_mb": peak, "hr": m.vitals.hr_bpm, "reasons": m.vitals.reasons}))  # fmt: skip
+    report = {"import": imported, "total": total, "frames": e.n_frames, "span": e.span[1] - e.span[0]}
+    report |= {"seconds": seconds, "peak_mb": peak, "hr": m.vitals.hr_bpm, "reasons": m.vitals.reasons}
+    print(json.dumps(report))
 
 
 def main() -> None:

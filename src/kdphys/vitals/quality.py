@@ -297,5 +297,7 @@ def _score(features: dict[str, float], kind: str, method: str) -> float:
     fits = _fit()["fits"]
     fit = fits.get(f"{kind}:{method}", fits[kind])
     x = np.array([[features[name] for name in FEATURES]])
-    score = float((expand(x, np.array(fit["mean"]), np.array(fit["scale"])) @ np.array(fit["weights"]))[0] + fit["bias"])
+    score = float(
+        (expand(x, np.array(fit["mean"]), np.array(fit["scale"])) @ np.array(fit["weights"]))[0] + fit["bias"]
+    )
     return float(np.interp(score, fit["score"], fit["share"]))
