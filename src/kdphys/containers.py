@@ -181,7 +181,7 @@ class Evidence:
 
     Args:
         rgb: float64 (T, 3), mean skin colour, 0–255; NaN in gaps.
-        patches: float64 (T, P, 3), mean skin colour of P parts of the face; P may be 0.
+        patches: float32 (T, P, 3), mean skin colour of P parts of the face; P may be 0.
         luma: float64 (T,), brightness of the skin, 0–255.
         clipped: float64 (T,), share of the face that is over-exposed, 0–1.
         motion: float64 (T,), speed of the face, box widths a second.
@@ -199,7 +199,8 @@ class Evidence:
         n = len(self.rgb)
         shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,)}
         for name in ("rgb", "patches", "luma", "clipped", "motion"):
-            array = _frozen(getattr(self, name), np.float64)
+            # Float32 is finer than any camera, and an hour of patches in float64 is heavy.
+            array = _frozen(getattr(self, name), np.float32 if name == "patches" else np.float64)
             want = shapes.get(name, (n, array.shape[1] if array.ndim == 3 else -1, 3))
             _require(array.shape == want, f"evidence: {name} must be {want}, got {array.shape}")
             object.__setattr__(self, name, array)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from kdphys.clip.crop import BOX_SCALE, crop, square
 from kdphys.clip.trace import TraceBuilder
-from kdphys.clip.transform import Block, ClipStream
+from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
 from kdphys.errors import InvalidInputError
 from kdphys.face.detect import FaceDetector
@@ -117,8 +117,8 @@ class Sink(Protocol):
 class _Collector:
     """One person while the frames pass by."""
 
-    def __init__(self, whole: bool, sink: Sink | None) -> None:
-        self.builder = TraceBuilder(whole)
+    def __init__(self, fs: float, t0: float, whole: bool, sink: Sink | None) -> None:
+        self.builder = TraceBuilder(fs, t0, whole)
         self.sink = sink
         self.times: list[float] = []
         self.boxes: list[Floats] = []
@@ -190,7 +190,8 @@ def extract(
             for seen, faces in found:
                 for key, (where, score) in faces.items():
                     if key not in people:
-                        people[key] = _Collector(box is not None, open_sink(float(first)) if open_sink else None)
+                        sink = open_sink(float(first)) if open_sink else None
+                        people[key] = _Collector(fs, float(first), box is not None, sink)
                     people[key].add(seen, where, score)
             clock["crop"] += time.perf_counter() - began
             if frame is None:
@@ -206,7 +207,7 @@ def extract(
         notes.insert(0, f"stopped at {last:.1f} s: this is a partial result")
     chosen = {key: c for key, c in people.items() if c.times[-1] - c.times[0] >= min(_MIN_FACE_S, 0.5 * (last - first))}
     order = sorted(chosen, key=lambda key: -chosen[key].area)
-    persons = tuple(_person(key, chosen[key], fs, float(first), float(last)) for key in order)
+    persons = tuple(_person(key, chosen[key], float(last)) for key in order)
     brief = len(people) - len(chosen)
     if brief:
         notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {_MIN_FACE_S:g} s left out")
@@ -229,27 +230,11 @@ def _roi(roi: tuple[float, float, float, float] | str | None, video: Video) -> F
     return box
 
 
-def _person(key: int, c: _Collector, fs: float, first: float, last: float) -> Person:
+def _person(key: int, c: _Collector, last: float) -> Person:
     track = FaceTrack(np.array(c.boxes), np.array(c.scores), np.array(c.times), key)
-    trace = _span(c.builder.build(fs, first), first, last)
+    trace = c.builder.build(last)
     pulse = c.sink.finish(len(trace.rgb), trace.evidence) if c.sink is not None else None
     return Person(track, trace, c.portrait, pulse)
-
-
-def _span(trace: RgbTrace, first: float, last: float) -> RgbTrace:
-    """The trace from the video's first frame to its last: where the face was missing it is a gap."""
-    n = int(np.floor((last - first) * trace.fs + 1e-6)) + 1
-    more = n - len(trace.rgb)
-    if more <= 0:
-        return trace
-    e = trace.evidence
-    assert e is not None
-    parts = {
-        k: np.pad(getattr(e, k), [(0, more)] + [(0, 0)] * (getattr(e, k).ndim - 1), constant_values=np.nan)
-        for k in ("rgb", "patches", "luma", "clipped", "motion")
-    }
-    evidence = Evidence(**parts, source_fps=e.source_fps)
-    return RgbTrace(evidence.rgb, trace.fs, trace.t0, np.pad(trace.valid, (0, more)), evidence)
 
 
 class _Keep:
@@ -257,7 +242,7 @@ class _Keep:
 
     def __init__(self, size: int, box_scale: float, fs: float, t0: float) -> None:
         self.size, self.box_scale = size, box_scale
-        self._stream = ClipStream(fs, t0)
+        self._stream = Resampler(fs, t0)
         self.blocks: list[Block] = []
 
     def push(self, t: float, crop: NDArray[np.float32]) -> None:
@@ -297,8 +282,8 @@ def extract_clip(
     n = len(person.trace.rgb)
     rgb, valid = np.zeros((n, size, size, 3), np.float32), np.zeros(n, bool)
     for block in kept[person.track.id].blocks:
-        stop = min(block.start + len(block.rgb), n)
-        rgb[block.start : stop], valid[block.start : stop] = block.rgb[: stop - block.start], True
+        stop = min(block.start + len(block.values), n)
+        rgb[block.start : stop], valid[block.start : stop] = block.values[: stop - block.start], True
     return Clip(rgb, fs, person.trace.t0, valid)
 
 

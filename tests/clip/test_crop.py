@@ -88,7 +88,7 @@ def test_trace_recovers_a_tenth_of_a_grey_level_through_8_bits() -> None:
     for k, at in enumerate(t):
         noisy = np.array([190.0, 140.0 + wave[k], 110.0]) + rng.normal(0, 2, (160, 160, 3))
         builder.add(Frame(np.clip(np.round(noisy), 0, 255).astype(np.uint8), float(at)), np.array([10.0, 10, 150, 150]))
-    trace = builder.build(30.0)
+    trace = builder.build()
     spectrum = np.abs(np.fft.rfft(trace.rgb[:, 1] - trace.rgb[:, 1].mean())) / len(t) * 2
     k = round(1.5 * len(t) / 30)
     assert spectrum[k] == pytest.approx(0.1, rel=0.25)
@@ -104,7 +104,7 @@ def test_gap_stays_a_gap_and_a_hiccup_is_bridged() -> None:
         if 100 <= k < 130 or 200 <= k < 206:  # 1 s and 0.2 s without the face
             continue
         builder.add(Frame(rgb, k / 30), np.array([0.0, 0, 40, 40]))
-    trace = builder.build(30.0)
+    trace = builder.build()
     assert not trace.valid[101:129].any()
     assert trace.valid[:99].all()
     assert trace.valid[131:].all()

@@ -9,37 +9,43 @@ from numpy.typing import NDArray
 
 from kdphys.clip.crop import crop, square
 from kdphys.clip.skin import GRID, SIZE, SkinWeights, skin_means
+from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
-from kdphys.dsp import resample_by_time
 
 Floats = NDArray[np.floating[Any]]
 
 #: A stretch without a face, or without frames, longer than this stays a gap, seconds.
 MAX_GAP_S = 0.5
 _PATCHES = GRID * GRID
-_COLUMNS = 3 + 3 + 3 * _PATCHES  # rgb; luma, clipped, motion; patches
+_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 class TraceBuilder:
     """Collects one person's skin colour, frame by frame; memory is some hundred bytes a frame.
 
     Args:
+        fs: sampling rate of the trace in Hz.
+        t0: time of the trace's first sample in seconds; that of the first frame by default.
         whole: take the box as it is and weigh all its pixels alike (a finger on the lens, a patch of skin) instead of
             looking for the skin of a face in it.
     """
 
-    def __init__(self, whole: bool = False) -> None:
-        self.whole = whole
+    def __init__(self, fs: float = 30.0, t0: float | None = None, whole: bool = False) -> None:
+        self.fs, self.t0, self.whole = fs, t0, whole
         self._skin = SkinWeights()
-        self._times: list[float] = []
-        self._rows: list[Floats] = []
+        self._stream: Resampler | None = None
+        self._blocks: list[Block] = []
         self._last: tuple[float, Floats] | None = None
+        self._held = np.zeros((_PATCHES, 3))  # the last colour of each patch, for the few frames that miss it
+        self._seen = np.zeros(_PATCHES)
+        self._steps, self._step_s = 0, 0.0
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._times)
+        return self._count
 
     def add(self, frame: Frame, box: Floats) -> None:
-        """Take a frame and the face box (x0, y0, x1, y1) in it."""
+        """Take a frame and the face box (x0, y0, x1, y1) in it. A face without any usable skin counts as missing."""
         region = np.asarray(box, float) if self.whole else square(box, 1.0)
         face = crop(frame.rgb, region, SIZE)
         weights = np.ones((SIZE, SIZE), np.float32) if self.whole else self._skin.update(face, frame.t)
@@ -47,48 +53,52 @@ class TraceBuilder:
         motion = 0.0
         if self._last is not None:
             t, before = self._last
-            shift = np.abs(np.asarray(box) - before)
             side = max(float(box[2] - box[0]), 1.0)
-            motion = float(shift.mean()) / side / max(frame.t - t, 1e-3)
+            motion = float(np.abs(np.asarray(box) - before).mean()) / side / max(frame.t - t, 1e-3)
+            if frame.t - t <= MAX_GAP_S:
+                self._steps, self._step_s = self._steps + 1, self._step_s + frame.t - t
         self._last = (frame.t, np.array(box, float))
+        if not np.isfinite(mean).all():
+            return
+        there = np.isfinite(patches).all(axis=1)
+        self._held[there] = patches[there]
+        self._seen += there
+        self._count += 1
         clipped = float((face[8:-8, 8:-8].max(axis=2) > 250.0).mean())
-        luma = float(mean @ [0.299, 0.587, 0.114])
-        self._times.append(frame.t)
-        self._rows.append(np.concatenate([mean, [luma, clipped, motion], patches.reshape(-1)]).astype(np.float32))
+        row = np.concatenate([mean, [float(mean @ _LUMA), clipped, motion], self._held.reshape(-1)])
+        if self._stream is None:
+            self.t0 = frame.t if self.t0 is None else self.t0
+            self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)
+        self._blocks += self._stream.push(frame.t, row.astype(np.float32))
 
-    def build(self, fs: float = 30.0, t0: float | None = None) -> RgbTrace:
-        """The trace on a uniform clock, with its evidence.
+    def build(self, end: float | None = None) -> RgbTrace:
+        """The trace on a uniform clock, with its evidence; call it once, at the end.
 
         Args:
-            fs: sampling rate in Hz.
-            t0: time of the first sample; that of the first frame by default.
+            end: time in seconds up to which the trace goes, a gap where there was no face; the last frame by default.
         """
-        times = np.array(self._times)
-        rows = np.array(self._rows, dtype=np.float64).reshape(len(times), _COLUMNS)
-        patches = _whole_patches(rows[:, 6:].reshape(len(times), _PATCHES, 3), times)
-        table = np.concatenate([rows[:, :6], patches.reshape(len(times), -1)], axis=1)
-        values, valid, start = resample_by_time(times, table, fs, MAX_GAP_S, t0)
-        step = np.diff(times)
-        rate = 1.0 / float(np.mean(step[step <= MAX_GAP_S])) if (step <= MAX_GAP_S).any() else 0.0
+        if self._stream is not None:
+            self._blocks += self._stream.flush()
+        t0 = self.t0 or 0.0
+        n = max((b.start + len(b.values) for b in self._blocks), default=0)
+        if end is not None:
+            n = int(np.floor((end - t0) * self.fs + 1e-6)) + 1
+        keep = np.flatnonzero(self._seen > 0.9 * max(self._count, 1))
+        columns = np.concatenate([np.arange(6), *(6 + 3 * k + np.arange(3) for k in keep)]).astype(int)
+        table = np.full((n, len(columns)), np.nan, np.float32)
+        valid = np.zeros(n, bool)
+        for block in self._blocks:
+            inside = slice(block.start, min(block.start + len(block.values), n))
+            table[inside] = block.values[: inside.stop - inside.start, columns]
+            valid[inside] = True
+        self._blocks.clear()
+        rgb = table[:, :3].astype(np.float64)
         evidence = Evidence(
-            rgb=values[:, :3],
-            patches=values[:, 6:].reshape(len(values), patches.shape[1], 3),
-            luma=values[:, 3],
-            clipped=values[:, 4],
-            motion=values[:, 5],
-            source_fps=rate,
+            rgb=rgb,
+            patches=table[:, 6:].reshape(n, len(keep), 3),
+            luma=table[:, 3],
+            clipped=table[:, 4],
+            motion=table[:, 5],
+            source_fps=self._steps / self._step_s if self._step_s > 0 else 0.0,
         )
-        return RgbTrace(values[:, :3], fs, start, valid, evidence)
-
-
-def _whole_patches(patches: Floats, times: Floats) -> Floats:
-    """The patches that showed skin in nearly all frames, their few missing frames interpolated."""
-    seen = np.asarray(np.isfinite(patches).all(axis=2))
-    keep = np.flatnonzero(seen.mean(axis=0) > 0.9) if len(times) else np.arange(0)
-    out = patches[:, keep].copy()
-    for column, k in enumerate(keep):
-        missing = ~seen[:, k]
-        if missing.any():
-            for c in range(3):
-                out[missing, column, c] = np.interp(times[missing], times[~missing], patches[~missing, k, c])
-    return out
+        return RgbTrace(rgb, self.fs, t0, valid, evidence)

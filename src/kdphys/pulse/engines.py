@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.transform import Block, ClipStream
+from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Pulse
 from kdphys.errors import KDPhysError
 from kdphys.ort import open_session
@@ -102,7 +102,7 @@ class ClipSink:
     def __init__(self, method: ClipMethod, t0: float) -> None:
         self._method, self._spec, self._t0 = method, method.spec, t0
         self.size, self.box_scale = self._spec.size, self._spec.box_scale
-        self._stream = ClipStream(self._spec.fs, t0)
+        self._stream = Resampler(self._spec.fs, t0)
         self._waiting: list[NDArray[np.float32]] = []
         self._start = 0  # sample number of the first waiting crop
         self._done = 0  # sample number up to which the stretch has been computed
@@ -126,8 +126,8 @@ class ClipSink:
     def _take(self, block: Block) -> None:
         if not self._waiting:
             self._start = self._done = block.start
-        if len(block.rgb):
-            self._waiting.append(block.rgb)
+        if len(block.values):
+            self._waiting.append(block.values)
         have = self._start + sum(len(part) for part in self._waiting)
         whole = self._spec.lookback < 0
         while not whole and have - self._done >= _BLOCK + self._spec.lookahead:

@@ -66,7 +66,7 @@ class Judge:
     def __init__(self, pulse: Pulse) -> None:
         self.pulse = pulse
         self._waves: dict[str, Floats] = {}
-        self._patches: tuple[Floats, Floats] | None = None
+        self._patches: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         evidence = pulse.evidence
         if evidence is None or evidence.patches.shape[1] < 4 or pulse.method in CONTACT_METHODS:
             return
@@ -79,7 +79,7 @@ class Judge:
                 for run in spans:
                     wave[run] = _band(METHODS.load(name)(evidence.rgb[run], fs), fs)
         if self._waves:
-            chroma = np.zeros((2, n, evidence.patches.shape[1]))
+            chroma = np.zeros((2, n, evidence.patches.shape[1]), np.float32)
             for run in spans:
                 chroma[:, run] = _chroma(evidence.patches[run], fs)
             self._patches = (chroma[0], chroma[1])
@@ -133,7 +133,7 @@ class Judge:
             out["agreement"] = _agreement(waves, self.pulse.fs, f0)
             out["log_ac"] = _log_ac(self._waves["pos"][start:stop], self.pulse.fs, f0)
         if self._patches is not None:
-            a, b = (part[start:stop] for part in self._patches)
+            a, b = (part[start:stop].astype(np.float64) for part in self._patches)
             out["unison"], out["phase"] = _unison(a, b, self.pulse.fs, f0)
         return out
 
@@ -142,11 +142,15 @@ def _band(x: Floats, fs: float) -> Floats:
     return bandpass(x, fs, 0.6, min(4.0, 0.45 * fs))
 
 
-def _chroma(patches: Floats, fs: float) -> Floats:
-    """The two POS projections of each patch, band-passed: (2, T, P)."""
-    x = patches / np.maximum(patches.mean(axis=0), 1e-3) - 1.0
-    x = _band(x.reshape(len(x), -1), fs).reshape(x.shape)
-    return np.stack([x[..., 1] - x[..., 2], x[..., 1] + x[..., 2] - 2.0 * x[..., 0]])
+def _chroma(patches: NDArray[Any], fs: float) -> NDArray[np.float32]:
+    """The two POS projections of each patch, band-passed: (2, T, P). Patch by patch, for memory."""
+    out = np.zeros((2, *patches.shape[:2]), np.float32)
+    for k in range(patches.shape[1]):
+        colour = patches[:, k].astype(np.float64)
+        x = _band(colour / np.maximum(colour.mean(axis=0), 1e-3) - 1.0, fs)
+        out[0, :, k] = x[:, 1] - x[:, 2]
+        out[1, :, k] = x[:, 1] + x[:, 2] - 2.0 * x[:, 0]
+    return out
 
 
 def _exposure(evidence: Evidence | None, start: int, stop: int) -> str | None:
@@ -245,7 +249,7 @@ def _repeats(evidence: Evidence | None, start: int, stop: int, fs: float) -> boo
     """
     if evidence is None or evidence.patches.shape[1] < 4 or fs < 2.5 * _NOISE_HZ:
         return False
-    x = evidence.patches[start:stop].reshape(stop - start, -1)
+    x = evidence.patches[start:stop].reshape(stop - start, -1).astype(np.float64)
     if not np.isfinite(x).all():
         return False
     n = len(x)
