@@ -26,7 +26,7 @@ import torch
 
 from kdphys.data.synth.bank import load_bank
 from kdphys.data.synth.render import clip_seed, render_clip
-from kdphys.data.synth.scene import sample_scene
+from kdphys.data.synth.sample import sample_scene
 
 
 def cpu() -> str:

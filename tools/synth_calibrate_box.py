@@ -9,7 +9,8 @@ import numpy as np
 from kdphys.data.synth.bank import load_bank
 from kdphys.data.synth.compose import Composer
 from kdphys.data.synth.paint import flipped, paint
-from kdphys.data.synth.scene import Motion, sample_scene
+from kdphys.data.synth.sample import sample_scene
+from kdphys.data.synth.scene import Motion
 from kdphys.data.synth.shade import Shader
 from kdphys.data.synth.tracks import make_tracks
 from kdphys.face.detect import FaceDetector

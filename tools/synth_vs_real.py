@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from kdphys.classical.pos import pos
 from kdphys.clip.crop import crop, square
 from kdphys.data.synth.bank import load_bank
 from kdphys.data.synth.render import clip_seed, render_clip
-from kdphys.data.synth.scene import sample_scene
+from kdphys.data.synth.sample import sample_scene
 from kdphys.dsp import resample_by_time
 from kdphys.face.track import FaceTracker
 from kdphys.video.reader import read_video
@@ -110,6 +111,10 @@ def main() -> None:
         rows[name] = []
         for k in range(arguments.clips):
             scene = sample_scene(clip_seed(9, k), bank=bank.spec, pulse=True, **fixed)
+            if name == "like it":  # the real clip's size of face, rate and bits
+                camera = replace(scene.camera, fps=30.0, face_px=188.0, auto_exposure=0.0, drop=0.0)
+                codec = replace(scene.codec, mbps=13.0, downscale=1.0, first_mjpeg=0.0)
+                scene = replace(scene, camera=camera, codec=codec)
             clip = render_clip(scene, FRAMES, SIZE, bank=bank)
             rows[name].append(statistics(clip.rgb, clip.bvp))
     for key, unit in (

@@ -57,7 +57,7 @@ def _write(
 ) -> None:
     from kdphys.data.synth.presets import write_bench, write_demo
     from kdphys.data.synth.render import clip_seed
-    from kdphys.data.synth.scene import sample_scene
+    from kdphys.data.synth.sample import sample_scene
     from kdphys.data.synth.video import render_video
 
     if preset == "demo":

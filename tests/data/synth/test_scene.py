@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kdphys.data.synth.presets import BENCH_CODECS, bench_scenes
-from kdphys.data.synth.scene import CODECS, LIGHTS, MOTIONS, Scene, sample_scene
+from kdphys.data.synth.sample import sample_scene
+from kdphys.data.synth.scene import CODECS, LIGHTS, MOTIONS, Scene
 from kdphys.data.synth.tracks import make_tracks
 from kdphys.errors import InvalidInputError
 

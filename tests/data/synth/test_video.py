@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 
 from kdphys.clip.crop import crop, square
-from kdphys.data.synth.bank import HeadBank
+from kdphys.data.synth import presets
+from kdphys.data.synth.bank import BankSpec, HeadBank
 from kdphys.data.synth.codec import decode, encode
 from kdphys.data.synth.presets import DEMO_SECONDS, demo_scene
 from kdphys.data.synth.render import render_clip
-from kdphys.data.synth.scene import Codec, Scene, sample_scene
+from kdphys.data.synth.sample import sample_scene
+from kdphys.data.synth.scene import Codec, Scene
 from kdphys.data.synth.video import render_video
-from kdphys.errors import InvalidInputError
+from kdphys.errors import InvalidInputError, OutputError
+from kdphys.evaluate.generic import read_recordings
 from kdphys.face.detect import FaceDetector
 from kdphys.video.reader import read_video
 
@@ -118,3 +121,24 @@ def test_the_bundled_clip_is_what_the_command_writes_and_small() -> None:
     table = _table(ASSETS / "demo.csv")
     assert len(table["time"]) == round(DEMO_SECONDS * 30)
     assert document["hr_bpm"] == pytest.approx(table["hr_bpm"].mean(), abs=0.7)
+
+
+def test_the_benchmark_resumes_and_can_be_evaluated(
+    bank: HeadBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BankSpec.__init__, "__defaults__", (bank.spec.count, bank.spec.size, bank.spec.seed))
+    monkeypatch.setattr(presets, "BENCH_SECONDS", 1.0)
+    monkeypatch.setattr(presets, "BENCH_PICTURE", (160, 120))
+    scenes = [(n, s) for n, s in presets.bench_scenes(20) if n[:3] in ("000", "019")]
+    monkeypatch.setattr(presets, "bench_scenes", lambda count, seed: iter(scenes))
+    manifest = presets.write_bench(tmp_path, 2, jobs=1)
+    files = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir() if p.suffix in (".mp4", ".avi", ".json")}
+    assert presets.write_bench(tmp_path, 2, jobs=1) == manifest
+    assert {p: p.stat().st_mtime_ns for p in files} == files
+    found = read_recordings([tmp_path])
+    assert len(found) == 1  # the other one has no pulse
+    assert found[0].conditions["motion"] == scenes[0][1].motion.kind
+    assert len((tmp_path / "no-pulse.csv").read_text().splitlines()) == 2
+    monkeypatch.setattr(presets, "bench_scenes", lambda count, seed: ((n, replace(s, seed=1)) for n, s in scenes))
+    with pytest.raises(OutputError, match="another set"):
+        presets.write_bench(tmp_path, 2, jobs=1)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from kdphys.data.synth.dataset import SynthDataset
     from kdphys.data.synth.presets import bench_scenes, write_bench, write_demo
     from kdphys.data.synth.render import SynthBatch, SynthClip, batches, clip_seed, render_clip, stack
-    from kdphys.data.synth.scene import Scene, sample_scene
+    from kdphys.data.synth.sample import sample_scene
+    from kdphys.data.synth.scene import Scene
     from kdphys.data.synth.sheet import contact_sheet
     from kdphys.data.synth.video import VideoResult, render_video
 
@@ -44,7 +45,8 @@ _HOMES = {
     "dataset": ("SynthDataset",),
     "presets": ("bench_scenes", "write_bench", "write_demo"),
     "render": ("SynthBatch", "SynthClip", "batches", "clip_seed", "render_clip", "stack"),
-    "scene": ("Scene", "sample_scene"),
+    "sample": ("sample_scene",),
+    "scene": ("Scene",),
     "sheet": ("contact_sheet",),
     "video": ("VideoResult", "render_video"),
 }

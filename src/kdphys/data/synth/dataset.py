@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from kdphys.data.synth.bank import BankSpec, load_bank
 from kdphys.data.synth.render import SynthClip, clip_seed, render_clip
-from kdphys.data.synth.scene import sample_scene
+from kdphys.data.synth.sample import sample_scene
 from kdphys.errors import InvalidInputError
 
 
@@ -26,7 +26,7 @@ class SynthDataset(Dataset[dict[str, torch.Tensor]]):
         codec_share: share of the clips that pass through a real encoder.
         bank: the heads.
         textures: folder with skin textures to use for a part of the people.
-        fixed: conditions to hold, as in :func:`~kdphys.data.synth.scene.sample_scene`.
+        fixed: conditions to hold, as in :func:`~kdphys.data.synth.sample.sample_scene`.
 
     Items are ``rgb`` (T, S, S, 3) float32 0–255, ``bvp`` (T,), ``resp`` (T,), ``mask`` (S, S), ``hr_bpm`` () and
     ``has_pulse`` ().

@@ -18,7 +18,8 @@ import torch
 
 from kdphys.data.synth.bank import HeadBank, load_bank
 from kdphys.data.synth.pulse import PulseSpec
-from kdphys.data.synth.scene import Camera, Codec, Framing, Light, Motion, Person, Scene, sample_scene
+from kdphys.data.synth.sample import sample_scene
+from kdphys.data.synth.scene import Camera, Codec, Framing, Light, Motion, Person, Scene
 from kdphys.data.synth.video import VideoResult, render_video
 from kdphys.errors import OutputError
 
@@ -129,7 +130,10 @@ def bench_scenes(count: int = 240, seed: int = 0) -> Iterator[tuple[str, Scene]]
 def write_bench(
     folder: Path, count: int = 240, seed: int = 0, progress: Callable[[int, int], None] | None = None, jobs: int = 0
 ) -> Path:
-    """Write the benchmark (videos, references, recipes) and ``manifest.csv``; clips that are there are not redone.
+    """Write the benchmark: videos, references, recipes, ``manifest.csv``; clips that are there are not redone.
+
+    ``manifest.csv`` is what ``kdphys evaluate FOLDER`` reads; clips of people without a pulse, for which the right
+    answer is none, are in ``no-pulse.csv``.
 
     Args:
         folder: where to.
@@ -139,7 +143,7 @@ def write_bench(
         jobs: processes; as many as there are processors when 0.
 
     Returns:
-        the manifest: name, files, conditions, ``hr_bpm`` (empty without a pulse).
+        the manifest: name, files, subject, conditions.
 
     Raises:
         OutputError: the folder holds another set or cannot be written.
@@ -162,12 +166,13 @@ def write_bench(
             for row in pool.map(_bench_clip, itertools.repeat(folder), *zip(*scenes, strict=True)):
                 rows.append(row)
                 tell(len(rows), count)
-    manifest = folder / "manifest.csv"
-    with manifest.open("w", newline="", encoding="utf-8") as file:
-        out = csv.DictWriter(file, list(rows[0]))
-        out.writeheader()
-        out.writerows(rows)
-    return manifest
+    # What has no pulse has no error either: those clips are listed apart.
+    for name, wanted in (("no-pulse.csv", "no"), ("manifest.csv", "yes")):
+        with (folder / name).open("w", newline="", encoding="utf-8") as file:
+            out = csv.DictWriter(file, list(rows[0]))
+            out.writeheader()
+            out.writerows(row for row in rows if row["pulse"] == wanted)
+    return folder / "manifest.csv"
 
 
 def _bench_clip(folder: Path, name: str, scene: Scene) -> dict[str, object]:
@@ -191,6 +196,4 @@ def _bench_clip(folder: Path, name: str, scene: Scene) -> dict[str, object]:
         "pulse": scene.tags["pulse"],
         "glasses": scene.tags["glasses"],
         "beard": scene.tags["beard"],
-        "amplitude": f"{scene.pulse.amplitude:.5f}",
-        "hr_bpm": "" if document["hr_bpm"] is None else document["hr_bpm"],
     }

@@ -15,7 +15,8 @@ from kdphys.data.synth.bank import BankSpec, HeadBank, load_bank
 from kdphys.data.synth.camera import add_noise, auto_gains, fast_codec, flicker_rows, resampling, tone
 from kdphys.data.synth.codec import render_through_codec
 from kdphys.data.synth.paint import paint
-from kdphys.data.synth.scene import Scene, sample_scene
+from kdphys.data.synth.sample import sample_scene
+from kdphys.data.synth.scene import Scene
 from kdphys.data.synth.shade import Shader
 from kdphys.data.synth.tracks import make_tracks
 from kdphys.errors import InvalidInputError
@@ -216,7 +217,7 @@ def batches(
         bank: the heads.
         as_uint8: round the crops to 8 bits, for storage.
         textures: folder with skin textures to use for a part of the people.
-        fixed: conditions to hold, as in :func:`~kdphys.data.synth.scene.sample_scene`.
+        fixed: conditions to hold, as in :func:`~kdphys.data.synth.sample.sample_scene`.
     """
     heads = load_bank(bank)
     count = len(list(textures.glob("*diffuse*.png"))) if textures else 0

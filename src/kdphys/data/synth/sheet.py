@@ -13,7 +13,7 @@ from kdphys.data.synth.bank import HeadBank, load_bank
 from kdphys.data.synth.compose import Composer
 from kdphys.data.synth.paint import paint
 from kdphys.data.synth.render import clip_seed
-from kdphys.data.synth.scene import sample_scene
+from kdphys.data.synth.sample import sample_scene
 from kdphys.data.synth.shade import Shader
 from kdphys.data.synth.tracks import make_tracks
 from kdphys.errors import OutputError
