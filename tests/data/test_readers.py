@@ -11,7 +11,8 @@ import pytest
 
 from kdphys.data.readers import DATASETS, load_reader
 from kdphys.errors import DataError, KDPhysError, UnknownNameError
-from tests.data.trees import SECONDS, TREES, write_lines
+from tests.data.trees import SECONDS, TREES, W, write_lines, write_video
+from tests.video.make import damage
 
 
 @pytest.fixture(scope="session")
@@ -274,6 +275,26 @@ def test_frame_times_beside_a_video_of_another_length(name: str, copy: Path) -> 
     path.unlink()  # without it the video's own clock counts
     recording = list(load_reader(name).recordings(copy))[1]
     assert [f.t for f in recording.video][1] == pytest.approx(1 / 25)
+
+
+@pytest.mark.parametrize("packets", [range(3), range(60, 64)], ids=["at the beginning", "in the middle"])
+@pytest.mark.parametrize("name", ["ubfc-phys", "lgi-ppgi", "vipl-hr"])
+def test_lost_frames_keep_their_places(name: str, packets: range, copy: Path) -> None:
+    """Labels stay with their frames, whether the times come from the stream or from a file beside it."""
+    take = next(t for t in load_reader(name).find(copy) if t.files["video"] == copy / TREES[name].video)
+    rng = np.random.default_rng(0)
+    frames = [np.vstack([rng.integers(0, 255, (8, W, 3), np.uint8), f.rgb[8:]]) for f in take.open().video]
+    write_video(take.files["video"], frames, 25, "mjpeg", "yuvj420p")  # no two pictures alike
+    whole = [(f.t, f.rgb.mean()) for f in take.open().video]
+    damage(take.files["video"], take.files["video"], packets)
+    recording = take.open()
+    rest = [(f.t, f.rgb.mean()) for f in recording.video]
+    assert rest == [frame for k, frame in enumerate(whole) if k not in packets]
+    (note,) = recording.video.notes
+    assert note.startswith(f"{len(packets)} corrupt frames left out")
+    said = load_reader(name).check(copy, partial=True, decode=True).bad
+    assert [f.recording for f in said] == [take.name]
+    assert note in said[0].problems
 
 
 @pytest.mark.parametrize("name", ["mmpd"])

@@ -248,9 +248,9 @@ def _demuxed(video: FileVideo) -> Survey:
 
 
 def _images(video: ImageFolder) -> Survey:
-    bad = [path.name for path in video._files if not _is_whole(path)]
+    bad = [path.name for path in video.files if not _is_whole(path)]
     problems = (f"truncated video: {len(bad)} images cut off ({', '.join(bad[:3])})",) if bad else ()
-    return Survey(video.n_frames, len(video._files), video._times[-1] - video._times[0], problems)
+    return Survey(video.n_frames, len(video.files), video.duration_s or 0.0, problems)
 
 
 def _is_whole(path: Path) -> bool:

@@ -6,43 +6,44 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.containers import Frame, Video
-from kdphys.errors import DataError, VideoError
 from kdphys.video.reader import read_video
 
 Floats = NDArray[np.floating[Any]]
 
 
 class FileVideo(Video):
-    """A video file on the clock of its labels: zero is the first frame.
+    """A video file on the clock of its labels: zero is the first frame, be it readable or not.
 
     Args:
         path: of the file.
-        times: (T,) seconds of each frame, where the data set gives them; the stream's own times otherwise.
+        times: (T,) seconds of each frame, where the data set gives them; the stream's own times otherwise. A frame
+            that cannot be decoded keeps its place among them.
+
+    Attributes:
+        source: the file on its own clock, or on ``times``.
+        times: as given, or None.
 
     Raises:
-        VideoError: not a video that can be opened.
-        DataError: times that do not increase.
+        VideoError: not a video that can be opened, or times that do not increase.
+        InvalidInputError: times that are not finite.
     """
 
     def __init__(self, path: Path, times: Floats | None = None) -> None:
-        self.path = path
-        self.source = read_video(path)
-        self.name = self.source.name
+        self.path, self.times = path, times
+        self.source = read_video(path, times=times)
+        self.name, self.fps = self.source.name, self.source.fps
         self.width, self.height = self.source.width, self.source.height
-        self.fps, self.n_frames, self.duration_s = self.source.fps, self.source.n_frames, self.source.duration_s
-        self.times = None if times is None else np.asarray(times, float)
-        self._notes: tuple[str, ...] = ()
-        if self.times is not None:
-            step = np.diff(self.times)
-            if len(self.times) == 0 or not np.isfinite(self.times).all() or not (step > 0).all():
-                at = int(np.argmin(step > 0)) + 1 if len(step) else 0
-                raise DataError(f"{path}: the times of its frames must increase, but time {at} does not")
-            self.n_frames = len(self.times)
-            self.duration_s = float(self.times[-1] - self.times[0])
+        if times is None:
+            self.n_frames, self.duration_s = self.source.n_frames, self.source.duration_s
+            self._start = _start(path)
+        else:
+            self.n_frames, self.duration_s = len(times), float(times[-1] - times[0]) if len(times) else 0.0
+            self._start = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames.
@@ -50,21 +51,21 @@ class FileVideo(Video):
         Raises:
             VideoError: see :class:`kdphys.video.reader.VideoFile`; or more frames than times.
         """
-        self._notes = ()
-        n, start = 0, 0.0
-        for n, frame in enumerate(self.source, 1):
-            if self.times is None:
-                start = frame.t if n == 1 else start
-                yield Frame(frame.rgb, frame.t - start)
-                continue
-            if n > len(self.times):
-                raise VideoError(f"{self.path}: more frames than the {len(self.times)} times given for them")
-            yield Frame(frame.rgb, float(self.times[n - 1]))
-        self._notes = self.source.notes
-        if self.times is not None and n < len(self.times):
-            self._notes += (f"{n} frames but {len(self.times)} times: the video ends early",)
+        start = self._start
+        for frame in self.source:
+            start = frame.t if start is None else start
+            yield Frame(frame.rgb, frame.t - start)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """See :class:`kdphys.containers.Video`."""
-        return self._notes
+        return self.source.notes
+
+
+def _start(path: Path) -> float | None:
+    """When the stream begins, in seconds on its own clock: its first frame may be lost. None where it does not say."""
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = container.streams.video[0]
+        if stream.start_time is None or stream.time_base is None:
+            return None
+        return float(stream.start_time * stream.time_base)
