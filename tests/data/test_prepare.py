@@ -21,9 +21,10 @@ from typer.testing import CliRunner
 import kdphys
 from kdphys.cli.prepare import prepare as command
 from kdphys.containers import Clip, Recording, Signal, Video
-from kdphys.data.prepare import LOCK, _locked, prepare
+from kdphys.data.prepare import prepare
 from kdphys.data.readers import load_reader
 from kdphys.data.store import key_of, open_store
+from kdphys.data.workers import LOCK, locked
 from kdphys.errors import DataError, InvalidInputError, UnknownNameError
 from kdphys.evaluate.protocols import wave_hr
 from tests.data.prepare_child import whole_picture
@@ -264,7 +265,7 @@ def test_wrong_options(six: Path, store: Path, tmp_path: Path) -> None:
 
 
 def test_a_second_run_at_the_same_time_is_refused(six: Path, tmp_path: Path) -> None:
-    with _locked(tmp_path), pytest.raises(DataError, match="another 'kdphys prepare'"):
+    with locked(tmp_path), pytest.raises(DataError, match="another 'kdphys prepare'"):
         prepare(load_reader("ubfc-phys").find(six), "ubfc-phys", tmp_path, whole_picture)
     assert not (tmp_path / LOCK).exists()
 

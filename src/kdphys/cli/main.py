@@ -14,6 +14,7 @@ from kdphys.cli.evaluate import evaluate
 from kdphys.cli.export import export
 from kdphys.cli.measure import measure
 from kdphys.cli.prepare import prepare
+from kdphys.cli.synth import synth
 from kdphys.cli.train import distill, train
 from kdphys.errors import KDPhysError
 
@@ -34,6 +35,7 @@ app.command()(prepare)
 app.command()(train)
 app.command()(distill)
 app.command()(export)
+app.command()(synth)
 
 
 def _version(value: bool) -> None:

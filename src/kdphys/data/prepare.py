@@ -12,13 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-import signal as signals
-import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,6 +39,7 @@ from kdphys.data.store import (
     write_json,
     write_recording,
 )
+from kdphys.data.workers import LOCK, locked, run_all
 from kdphys.dsp import resample_by_time
 from kdphys.errors import DataError, InvalidInputError, KDPhysError
 
@@ -52,7 +47,6 @@ Floats = NDArray[np.floating[Any]]
 Extract = Callable[..., Clip | None]
 
 PARTIAL = ".partial"
-LOCK = ".lock"
 #: Fewer seconds with a face and a label than this are not worth keeping.
 MIN_SECONDS = 2.0
 _PACKAGES = ("kdphys", "numpy", "scipy", "av", "opencv-python-headless", "onnxruntime", "zarr")
@@ -169,17 +163,17 @@ def prepare(
         raise InvalidInputError(f"{dataset}: {len(sources) - len(jobs)} recordings share their name with another")
     _refuse_strangers(out)
     out.mkdir(parents=True, exist_ok=True)
-    with _locked(out):
+    with locked(out):
         book = _Book(out, settings, jobs, folds, seed)
         todo = [job for key, job in jobs.items() if not book.is_done(key)]
         done = len(jobs) - len(todo)
         if progress is not None:
             progress(done, len(jobs), "")
-        for key, outcome in _results(todo, workers):
-            book.enter(key, outcome)
+        for job, outcome in run_all(todo, prepare_one, workers):
+            book.enter(job.key, outcome)
             done += 1
             if progress is not None:
-                progress(done, len(jobs), jobs[key].source.name)
+                progress(done, len(jobs), job.source.name)
         manifest = book.close()
         shutil.rmtree(out / PARTIAL, ignore_errors=True)
     return manifest
@@ -363,97 +357,3 @@ def _refuse_strangers(out: Path) -> None:
         others = [p.name for p in out.iterdir() if p.name not in (LOCK, PARTIAL, f".{MANIFEST}.part")]
         if others:
             raise DataError(f"{out}: holds other files ({', '.join(sorted(others)[:3])}); choose a new folder")
-
-
-def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What became of each job, in the order in which they finish."""
-    if workers == 1 or len(jobs) < 2:
-        for job in jobs:
-            with _abrupt_ctrl_c():
-                outcome = prepare_one(job)
-            yield job.key, outcome
-        return
-    import multiprocessing
-
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker)
-    waiting: dict[Future[dict[str, Any]], str] = {}
-    queue = deque(jobs)
-    try:
-        while queue or waiting:
-            while queue and len(waiting) < 2 * workers:
-                job = queue.popleft()
-                waiting[pool.submit(prepare_one, job)] = job.key
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                yield waiting.pop(future), future.result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a worker process died, perhaps for lack of memory; what is done is kept: run again, with fewer workers"
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-class _Stopped(BaseException):
-    """Ctrl-C, by another name."""
-
-
-@contextmanager
-def _abrupt_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C end a recording without trace: measuring takes it for "use what you have", a store must not."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        raise _Stopped
-
-    before = signals.signal(signals.SIGINT, stop)
-    try:
-        yield
-    except _Stopped:
-        raise KeyboardInterrupt from None
-    finally:
-        signals.signal(signals.SIGINT, before)
-
-
-def _start_worker() -> None:
-    """In a worker: end with the parent, however that ends, and leave Ctrl-C to it."""
-    import multiprocessing
-
-    import cv2
-
-    cv2.setNumThreads(1)
-    signals.signal(signals.SIGINT, signals.SIG_IGN)
-    parent = multiprocessing.parent_process()
-
-    def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the store against a second run; the system lets go of it when the process dies.
-
-    Raises:
-        DataError: another run holds it.
-    """
-    path = out / LOCK
-    with path.open("w") as file:
-        try:
-            if os.name == "nt":
-                import msvcrt
-
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"{out}: another 'kdphys prepare' is writing into this store") from error
-        yield
-    path.unlink(missing_ok=True)
