@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,14 @@ from typer.testing import CliRunner
 
 import kdphys
 from kdphys.cli.prepare import prepare as command
-from kdphys.containers import Clip, Recording, Signal, Video
+from kdphys.containers import Clip, Frame, Recording, Signal, Video
 from kdphys.data.prepare import prepare
 from kdphys.data.readers import load_reader
 from kdphys.data.store import key_of, open_store
 from kdphys.data.workers import LOCK, locked
 from kdphys.errors import DataError, InvalidInputError, UnknownNameError
 from kdphys.evaluate.protocols import wave_hr
+from kdphys.pipeline import extract_clip
 from tests.data.prepare_child import whole_picture
 from tests.data.trees import SECONDS, TREES, pictures, uniform, wave, write_lines, write_video
 
@@ -301,12 +302,16 @@ def test_ctrl_c_keeps_no_half_recording(tmp_path: Path) -> None:
     """The pipeline answers Ctrl-C with what it has; a store must not take that for the whole."""
 
     def interrupted(video: Video, size: int, fs: float, box_scale: float) -> Clip | None:
-        try:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
-        except KeyboardInterrupt:
-            pass
-        return whole_picture(video, size, fs, box_scale)
+        frames = iter(list(video)[:30])
+
+        class Stopped(Video):
+            name, width, height = video.name, video.width, video.height
+
+            def __iter__(self) -> Iterator[Frame]:
+                yield from frames
+                raise KeyboardInterrupt
+
+        return extract_clip(Stopped(), size, fs, box_scale, roi="full")
 
     phys_tree(tmp_path / "phys", 1)
     with pytest.raises(KeyboardInterrupt):
