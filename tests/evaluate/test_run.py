@@ -197,6 +197,25 @@ def test_breakdown_has_every_score_once():
     assert got["light"]["high"].mae.value == pytest.approx(6)
 
 
+def test_conditions_are_in_natural_order_and_methods_in_that_of_the_call():
+    scores = tuple(score(k, subject=f"s{k}", lux=lux) for k, lux in enumerate(["10", "2", "100", "2", "2"]))
+    text = Report((Group("kdphys", "pos", "10 s", scores), Group("kdphys", "chrom", "10 s", scores))).to_markdown()
+    rows = [
+        line.split(" | ") for line in text.split("By lux")[1].splitlines() if line.startswith("| 1") or "| 2 |" in line
+    ]
+    assert [(row[0], row[1], row[2]) for row in rows] == [
+        ("| 2", "pos", "3"),
+        ("| 2", "chrom", "3"),
+        ("| 10", "pos", "1"),
+        ("| 10", "chrom", "1"),
+        ("| 100", "pos", "1"),
+        ("| 100", "chrom", "1"),
+    ]
+    assert "(3 s)" in rows[0][5], "an interval over three subjects"
+    assert rows[2][5] == "–"
+    assert [row[8] for row in rows[2:]] == ["–"] * 4, "one point has no correlation"
+
+
 def test_report_as_json(report):
     text = json.dumps(report.to_dict(), allow_nan=False)
     got = json.loads(text)
@@ -222,6 +241,11 @@ def test_report_as_markdown(report):
     assert (
         len({line.count("|") for line in rows if line.startswith(("| pos | 10 s", "| method | window | n | cov"))}) == 2
     )
+    assert "Recordings: 4 of 3 subjects.\n" in text
+    refused = [s.reason for s in group(report, "kdphys", "green", "10 s").scores if s.hr_bpm is None]
+    assert "no face" in refused
+    (line,) = [line for line in text.splitlines() if line.startswith("- green, 10 s: ")]
+    assert sum(int(word) for word in line.split(": ")[1].replace(",", "").split() if word.isdigit()) == len(refused)
     odd = Report((), (Failure("a|b", "line\nbreak"),)).to_markdown()
     assert "| a\\|b | line break |" in odd
 

@@ -2,49 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 import kdphys
 from kdphys.errors import InvalidInputError, KDPhysError, UnknownNameError
-from kdphys.pulse.engines import METADATA, ClipMethod, load_onnx
+from kdphys.pulse.engines import ClipMethod, load_onnx
 from tests.conftest import face_trace
+from tests.pulse.make import write_model
 
 SIZE, BACK, AHEAD = 8, 40, 25
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A network of one layer: the face's mean green, weighted over 40 past and 25 future samples."""
-    rng = np.random.default_rng(0)
-    kernel = rng.normal(size=(1, 3, BACK + 1 + AHEAD)).astype(np.float32)
-    kernel[:, [0, 2]] = 0.0
-    nodes = [
-        helper.make_node("ReduceMean", ["rgb"], ["mean"], axes=[2, 3], keepdims=0),  # (B, T, 3)
-        helper.make_node("Transpose", ["mean"], ["channels"], perm=[0, 2, 1]),
-        helper.make_node("Conv", ["channels", "kernel"], ["wave"], pads=[BACK, AHEAD]),
-        helper.make_node("Squeeze", ["wave", "one"], ["bvp"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "green",
-        [helper.make_tensor_value_info("rgb", TensorProto.FLOAT, ["batch", "time", SIZE, SIZE, 3])],
-        [helper.make_tensor_value_info("bvp", TensorProto.FLOAT, ["batch", "time"])],
-        [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(np.array([1]), "one")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
-    entry = model.metadata_props.add()
-    about = {"name": "green1", "size": SIZE, "fs": 30.0, "box_scale": 1.5, "lookback": BACK, "lookahead": AHEAD}
-    entry.key, entry.value = METADATA, json.dumps(about)
-    path = tmp_path_factory.mktemp("model") / "green1.onnx"
-    onnx.save(model, str(path))
-    return path
+    """The face's mean green, weighted over 40 past and 25 future samples."""
+    kernel = np.random.default_rng(0).normal(size=BACK + 1 + AHEAD)
+    return write_model(tmp_path_factory.mktemp("model") / "green1.onnx", kernel, AHEAD, SIZE)
 
 
 def run(method: ClipMethod, crops: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,14 @@ EXIT_FAILED = 2
 def evaluate(
     sources: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Videos with a CSV of the same name, or folders of them."),
+        typer.Argument(
+            metavar="PATH...",
+            help="Videos with a CSV of the same name, or folders of them; a data set's root; or a prepared store.",
+        ),
     ],
+    dataset: Annotated[
+        str, typer.Option("--dataset", "-d", help="PATH is a copy of this set of 'kdphys datasets list'.")
+    ] = "",
     method: Annotated[list[str] | None, typer.Option("--method", "-m", help="Method; can be given again.")] = None,
     protocol: Annotated[str, typer.Option(help="kdphys, toolbox (as rPPG-Toolbox) or both.")] = "kdphys",
     window: Annotated[
@@ -24,8 +30,14 @@ def evaluate(
     step: Annotated[float | None, typer.Option(help="Step between windows in seconds; no overlap by default.")] = None,
     roi: Annotated[str, typer.Option(help="Look at this box 'x0,y0,x1,y1' or 'full' instead of for a face.")] = "",
     split: Annotated[
-        Path | None, typer.Option(help="JSON of a trained method's subjects: {'train': [...], 'test': [...]}.")
-    ] = None,
+        str,
+        typer.Option(
+            help="JSON of a trained method's subjects, {'train': [...], 'test': [...]}; of a store also the name of "
+            "one of its splits: holdout, k_fold or leave_one_dataset_out."
+        ),
+    ] = "",
+    part: Annotated[str, typer.Option(help="Of the split: train, val or test; test by default.")] = "",
+    fold: Annotated[str, typer.Option(help="Of a store's split: number of the fold, or the set left out.")] = "",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for report.json, report.md and plots.")
     ] = None,
@@ -35,16 +47,17 @@ def evaluate(
     """Compare methods with references (pulse wave or heart rate) and report the errors.
 
     Each video needs a CSV of the same name with a column 'time' (seconds of the video) and 'bvp' or 'hr_bpm'; a
-    manifest.csv in a folder names subjects and conditions. Without --out the tables go to standard output. Exit
-    codes: 0 all evaluated; 2 a recording was not, or a wrong option.
+    manifest.csv in a folder names subjects and conditions. Public data sets (--dataset) and stores of 'kdphys prepare'
+    bring their own. Without --out the tables go to standard output. Exit codes: 0 all evaluated; 2 a recording was
+    not, or a wrong option.
     """
     from kdphys.cli.measure import parse_roi
     from kdphys.errors import InvalidInputError
     from kdphys.evaluate import report as reports
     from kdphys.evaluate import run
-    from kdphys.evaluate.generic import find_recordings
     from kdphys.evaluate.plots import require_matplotlib
     from kdphys.evaluate.protocols import PROTOCOLS
+    from kdphys.evaluate.sources import select
 
     if protocol not in (*PROTOCOLS, "both"):
         raise InvalidInputError(f"--protocol must be {', '.join(PROTOCOLS)} or both, got {protocol!r}")
@@ -52,7 +65,8 @@ def evaluate(
         reports.check_output(out, force)
         if plots:
             require_matplotlib()
-    found = find_recordings(sources)
+    chosen = select(sources, dataset=dataset, split=split, part=part, fold=fold)
+    found = chosen.recordings
     result = run.evaluate(
         found,
         method or ["pos"],
@@ -60,7 +74,8 @@ def evaluate(
         windows_s=window or run.WINDOWS_S,
         step_s=step,
         roi=parse_roi(roi),
-        split=_read_split(split) if split is not None else None,
+        split=chosen.split,
+        part=chosen.part,
         progress=lambda k, name: typer.echo(f"{k + 1}/{len(found)} {name}", err=True),
     )
     if out is None:
@@ -72,18 +87,3 @@ def evaluate(
         typer.echo(f"failed {failure.recording}: {failure.reason}", err=True)
     if result.failures:
         raise typer.Exit(EXIT_FAILED)
-
-
-def _read_split(path: Path) -> dict[str, list[str]]:
-    import json
-
-    from kdphys.errors import InvalidInputError
-
-    try:
-        split = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path}: no readable JSON ({error})") from error
-    lists = isinstance(split, dict) and all(isinstance(v, list) for v in split.values())
-    if not lists:
-        raise InvalidInputError(f"{path}: expected an object of lists, {{'train': [...], 'test': [...]}}")
-    return {part: [str(subject) for subject in subjects] for part, subjects in split.items()}

@@ -47,17 +47,26 @@ class TraceBuilder:
     def add(self, frame: Frame, box: Floats) -> None:
         """Take a frame and the face box (x0, y0, x1, y1) in it. A face without any usable skin counts as missing."""
         region = np.asarray(box, float) if self.whole else square(box, 1.0)
-        face = crop(frame.rgb, region, SIZE)
-        weights = np.ones((SIZE, SIZE), np.float32) if self.whole else self._skin.update(face, frame.t)
+        self.add_face(frame.t, crop(frame.rgb, region, SIZE), box)
+
+    def add_face(self, t: float, face: NDArray[np.float32], box: Floats) -> None:
+        """Take a face that is cut out already.
+
+        Args:
+            t: time in seconds.
+            face: float32 (64, 64, 3), 0–255, of the face box.
+            box: where it was, x0, y0, x1, y1.
+        """
+        weights = np.ones((SIZE, SIZE), np.float32) if self.whole else self._skin.update(face, t)
         mean, patches = skin_means(face, weights)
         motion = 0.0
         if self._last is not None:
-            t, before = self._last
+            last, before = self._last
             side = max(float(box[2] - box[0]), 1.0)
-            motion = float(np.abs(np.asarray(box) - before).mean()) / side / max(frame.t - t, 1e-3)
-            if frame.t - t <= MAX_GAP_S:
-                self._steps, self._step_s = self._steps + 1, self._step_s + frame.t - t
-        self._last = (frame.t, np.array(box, float))
+            motion = float(np.abs(np.asarray(box) - before).mean()) / side / max(t - last, 1e-3)
+            if t - last <= MAX_GAP_S:
+                self._steps, self._step_s = self._steps + 1, self._step_s + t - last
+        self._last = (t, np.array(box, float))
         if not np.isfinite(mean).all():
             return
         there = np.isfinite(patches).all(axis=1)
@@ -67,9 +76,9 @@ class TraceBuilder:
         clipped = float((face[8:-8, 8:-8].max(axis=2) > 250.0).mean())
         row = np.concatenate([mean, [float(mean @ _LUMA), clipped, motion], self._held.reshape(-1)])
         if self._stream is None:
-            self.t0 = frame.t if self.t0 is None else self.t0
+            self.t0 = t if self.t0 is None else self.t0
             self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)
-        self._blocks += self._stream.push(frame.t, row.astype(np.float32))
+        self._blocks += self._stream.push(t, row.astype(np.float32))
 
     def build(self, end: float | None = None) -> RgbTrace:
         """The trace on a uniform clock, with its evidence; call it once, at the end.

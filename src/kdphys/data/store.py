@@ -293,29 +293,45 @@ class Store:
             group,
         )
 
+    @property
+    def splits(self) -> list[str]:
+        """Names of the stored splits."""
+        return [name for name in (self.manifest or {}).get("splits", {}) if name != "seed"]
+
+    def split(self, name: str, fold: int | str | None = None) -> dict[str, list[str]]:
+        """Part → persons of a stored split.
+
+        Args:
+            name: "holdout", "k_fold" or "leave_one_dataset_out".
+            fold: number of the fold, or name of the data set left out.
+
+        Raises:
+            UnknownNameError: no such split.
+            DataError: no such fold.
+        """
+        if name not in self.splits:
+            raise UnknownNameError("split", name, self.splits)
+        chosen = (self.manifest or {})["splits"][name]
+        if name != "holdout":
+            try:
+                chosen = chosen[fold]
+            except (KeyError, IndexError, TypeError):
+                has = f"0–{len(chosen) - 1}" if isinstance(chosen, list) else ", ".join(chosen)
+                raise DataError(f"{self.path}: split {name!r} has folds {has}, not {fold!r}") from None
+        return {part: list(persons) for part, persons in chosen.items()}
+
     def part(self, split: str, part: str, fold: int | str | None = None) -> list[StoreItem]:
         """The items of a part of a stored split.
 
         Args:
-            split: "holdout", "k_fold" or "leave_one_dataset_out".
+            split, fold: see :meth:`split`.
             part: "train", "val" or "test".
-            fold: number of the fold, or name of the data set left out.
 
         Raises:
             UnknownNameError: no such split or part.
             DataError: no such fold.
         """
-        splits = (self.manifest or {}).get("splits", {})
-        known = [name for name in splits if name != "seed"]
-        if split not in known:
-            raise UnknownNameError("split", split, known)
-        chosen = splits[split]
-        if split != "holdout":
-            try:
-                chosen = chosen[fold]
-            except (KeyError, IndexError, TypeError):
-                has = f"0–{len(chosen) - 1}" if isinstance(chosen, list) else ", ".join(chosen)
-                raise DataError(f"{self.path}: split {split!r} has folds {has}, not {fold!r}") from None
+        chosen = self.split(split, fold)
         if part not in chosen:
             raise UnknownNameError("part", part, chosen)
         members = set(chosen[part])

@@ -7,12 +7,14 @@ import json
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from kdphys.data.recording import natural
 from kdphys.errors import OutputError
 from kdphys.evaluate.aggregate import Group, Summary, by_condition, risk, summarise
 from kdphys.evaluate.metrics import Metric, RiskCoverage
@@ -43,12 +45,14 @@ class Report:
         failures: recordings that were not evaluated.
         notes: what went wrong in those that were.
         split: part → subjects, of trained methods; None without training.
+        part: of the split that was evaluated.
     """
 
     groups: tuple[Group, ...]
     failures: tuple[Failure, ...] = ()
     notes: tuple[str, ...] = ()
     split: Mapping[str, Sequence[str]] | None = None
+    part: str = "test"
 
     def summaries(self) -> list[tuple[Group, Summary]]:
         """Each group with its metrics."""
@@ -60,6 +64,7 @@ class Report:
             "schema": f"kdphys/evaluation/{SCHEMA_VERSION}",
             "kdphys": version("kdphys"),
             "split": None if self.split is None else {k: sorted(v) for k, v in self.split.items()},
+            "part": None if self.split is None else self.part,
             "groups": [
                 {
                     "protocol": group.protocol,
@@ -95,6 +100,10 @@ class Report:
             "subjects (s), recordings (r) or windows (w) that it names. MAE of all: every best guess, answered or not.",
             "",
         ]
+        scores = [score for group in self.groups for score in group.scores]
+        takes, persons = {(s.subject, s.recording) for s in scores}, {s.subject for s in scores}
+        left = f"; {len(self.failures)} not evaluated, see below" if self.failures else ""
+        out += [f"Recordings: {len(takes)} of {len(persons)} subjects{left}.", ""]
         pairs = self.summaries()
         for protocol in dict.fromkeys(group.protocol for group in self.groups):
             here = [(g, s) for g, s in pairs if g.protocol == protocol]
@@ -102,6 +111,7 @@ class Report:
             missing = [f"{g.method} {g.window}: {g.without_reference}" for g, _ in here if g.without_reference]
             if missing:
                 out += [f"Left out for want of a reference (windows): {', '.join(missing)}.", ""]
+            out += _refusals([g for g, _ in here])
             out += self._agreement(here)
             out += self._conditions(here)
         out += [f"![{name}]({name})\n" for name in pictures]
@@ -134,14 +144,14 @@ class Report:
                         rows = tables.setdefault(name, [])
                         rows += [[_cell(value), group.method, *_line(s)] for value, s in values.items()]
             for name, rows in tables.items():
-                out += [f"By {name}, {window}:", "", *_table((_cell(name), "method", *_HEAD[2:]), sorted(rows))]
+                out += [f"By {name}, {window}:", "", *_table((_cell(name), "method", *_HEAD[2:]), _by_value(rows))]
         return out
 
     def _split(self) -> list[str]:
         if self.split is None:
             return [_NO_SPLIT, ""]
-        parts = [f"- {part} ({len(subjects)}): {', '.join(sorted(subjects))}" for part, subjects in self.split.items()]
-        return ["Subjects are in one part only; those evaluated are in test.", "", *parts, ""]
+        parts = [f"- {part} ({len(s)}): {', '.join(sorted(s)) or 'nobody'}" for part, s in self.split.items()]
+        return [f"Subjects are in one part only; those evaluated are in {self.part}.", "", *parts, ""]
 
     def save(self, folder: str | Path, *, force: bool = False, plots: bool = True) -> list[Path]:
         """Write ``report.json``, ``report.md`` and, with ``plots``, pictures (PNG) into a folder.
@@ -184,6 +194,22 @@ def check_output(folder: Path, force: bool) -> None:
         raise OutputError(f"{folder}: has a report already; choose another folder or overwrite it with --force")
 
 
+def _refusals(groups: Sequence[Group]) -> list[str]:
+    """How many windows had no answer, and why."""
+    lines = []
+    for group in groups:
+        why = Counter(s.reason or "no reason given" for s in group.scores if s.hr_bpm is None)
+        if why:
+            said = ", ".join(f"{n} {reason}" for reason, n in why.most_common())
+            lines.append(f"- {group.method}, {group.window}: {said}")
+    return ["Windows without an answer:", "", *lines, ""] if lines else []
+
+
+def _by_value(rows: Sequence[list[str]]) -> list[list[str]]:
+    """In order of the condition's value, 2 before 10; methods stay in the order that they were named in."""
+    return sorted(rows, key=lambda row: natural(row[0]))
+
+
 def _line(s: Summary) -> list[str]:
     ci = f"{_number(s.mae_ci.low)}–{_number(s.mae_ci.high)} ({s.mae_ci.n} {s.mae_ci.over[0]})" if s.mae_ci else "–"
     coverage = "–" if math.isnan(s.coverage) else f"{s.coverage:.0%}"
@@ -192,7 +218,7 @@ def _line(s: Summary) -> list[str]:
         coverage,
         _metric(s.mae),
         ci,
-        *map(_metric, (s.rmse, s.mape, s.r, s.snr, s.macc)),
+        *map(_metric, (s.rmse, s.mape, s.r if s.answered > 2 else None, s.snr, s.macc)),  # two points: r is ±1
         _number(s.mae_all.value) if s.mae_all else "–",
     ]
 

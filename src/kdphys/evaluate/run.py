@@ -12,6 +12,7 @@ from kdphys.classical.toolbox import TOOLBOX_METHODS, toolbox
 from kdphys.containers import Pulse, Recording, RgbTrace, Signal, Video
 from kdphys.errors import InvalidInputError, KDPhysError
 from kdphys.evaluate.aggregate import Group
+from kdphys.evaluate.prepared import Prepared
 from kdphys.evaluate.protocols import PROTOCOLS, Reference, Score, kdphys_scores, toolbox_score
 from kdphys.evaluate.report import Failure, Report
 from kdphys.pipeline import FS, Extraction, extract, no_trace, person_pulse
@@ -57,7 +58,7 @@ class Take:
 
 
 def evaluate(
-    recordings: Iterable[Recording | Take | Source],
+    recordings: Iterable[Recording | Take | Prepared | Source],
     methods: Sequence[Method | str] = ("pos",),
     *,
     protocols: Sequence[str] = ("kdphys",),
@@ -65,18 +66,21 @@ def evaluate(
     step_s: float | None = None,
     roi: Any = None,
     split: Mapping[str, Sequence[str]] | None = None,
+    part: str = "test",
     progress: Callable[[int, str], None] | None = None,
 ) -> Report:
     """Compare methods with references.
 
     Args:
-        recordings: with a "bvp" or "hr_bpm" reference; one at a time is opened.
+        recordings: with a "bvp" or "hr_bpm" reference; one at a time is opened. Those of a prepared store
+            (:mod:`kdphys.evaluate.prepared`) need no face looked for.
         methods: names or methods.
         protocols: "kdphys", "toolbox" or both.
         windows_s: of the kdphys protocol, seconds.
         step_s: between the starts of windows; by default they do not overlap.
         roi: look at this box, or "full", instead of looking for a face.
         split: for methods that were trained: "train", "val" and "test" → subjects. Written into the report.
+        part: of the split, whose subjects may be evaluated.
         progress: called with the number and the name of the recording that begins.
 
     A recording that cannot be evaluated is listed under the report's failures. Ctrl-C ends early: the rest is listed
@@ -92,14 +96,14 @@ def evaluate(
     if any(w < MIN_HR_S for w in windows_s) or (step_s is not None and not step_s > 0):
         given = ", ".join(f"{w:g} s" for w in windows_s) + ("" if step_s is None else f", step {step_s:g} s")
         raise InvalidInputError(f"windows must be at least {MIN_HR_S:g} s and the step positive, got {given}")
-    check_split(split)
+    check_split(split, part)
     loaded = [_method(m) for m in methods]
     if not loaded or len({m.name for m in loaded}) < len(loaded):
         raise InvalidInputError("methods must be one or more, each named once")
     todo = list(recordings)
     if not todo:
         raise InvalidInputError("no recordings to evaluate")
-    job = _Job(loaded, tuple(protocols), tuple(windows_s), step_s, roi, split)
+    job = _Job(loaded, tuple(protocols), tuple(windows_s), step_s, roi, split, part)
     for k, item in enumerate(todo):
         if progress is not None:
             progress(k, item.name)
@@ -113,21 +117,21 @@ def evaluate(
     return job.report()
 
 
-def check_split(split: Mapping[str, Sequence[str]] | None) -> None:
+def check_split(split: Mapping[str, Sequence[str]] | None, part: str = "test") -> None:
     """Refuse a split that shares subjects.
 
     Raises:
-        InvalidInputError: a subject is in two parts, or there is no "test" part.
+        InvalidInputError: a subject is in two parts, or there is no such part.
     """
     if split is None:
         return
-    if "test" not in split:
-        raise InvalidInputError(f"split: expected a 'test' part, got {', '.join(split) or 'none'}")
+    if part not in split:
+        raise InvalidInputError(f"split: expected a {part!r} part, got {', '.join(split) or 'none'}")
     where: dict[str, str] = {}
-    for part, subjects in split.items():
+    for name, subjects in split.items():
         for subject in subjects:
-            if where.setdefault(subject, part) != part:
-                raise InvalidInputError(f"split: subject {subject!r} is in {where[subject]!r} and in {part!r}")
+            if where.setdefault(subject, name) != name:
+                raise InvalidInputError(f"split: subject {subject!r} is in {where[subject]!r} and in {name!r}")
 
 
 class _Job:
@@ -139,19 +143,22 @@ class _Job:
         step_s: float | None,
         roi: Any,
         split: Mapping[str, Sequence[str]] | None,
+        part: str,
     ) -> None:
         self.methods, self.protocols, self.windows_s = methods, protocols, windows_s
-        self.step_s, self.roi, self.split = step_s, roi, split
+        self.step_s, self.roi, self.split, self.part = step_s, roi, split, part
         self.scores: dict[tuple[str, str, str], list[Score]] = {}
         self.without: dict[tuple[str, str, str], int] = {}
         self.failures: list[Failure] = []
         self.notes: list[str] = []
         self.names: set[tuple[str, str]] = set()
 
-    def add(self, item: Recording | Take | Source) -> None:
-        recording = item if isinstance(item, Recording | Take) else item.open()
-        if self.split is not None and recording.subject not in self.split["test"]:
-            raise InvalidInputError(f"{recording.name}: subject {recording.subject!r} is not in the split's test part")
+    def add(self, item: Recording | Take | Prepared | Source) -> None:
+        recording = item if isinstance(item, Recording | Take | Prepared) else item.open()
+        if self.split is not None and recording.subject not in self.split[self.part]:
+            raise InvalidInputError(
+                f"{recording.name}: subject {recording.subject!r} is not in the split's {self.part} part"
+            )
         if (recording.subject, recording.name) in self.names:
             raise InvalidInputError(f"{recording.name}: a second recording of this name by {recording.subject!r}")
         reference = Reference(recording.references.get("bvp"), recording.references.get("hr_bpm"))
@@ -187,9 +194,17 @@ class _Job:
             self.scores.setdefault(key, []).extend(scores)
             self.without[key] = self.without.get(key, 0) + without
 
-    def _take(self, r: Recording) -> Take:
-        """Reduce a recording to its trace, and to the pulses of the methods that need its pictures: a pass for each."""
+    def _take(self, r: Recording | Prepared) -> Take:
+        """Reduce a recording to its trace, and to the pulses of the methods that need its pictures.
+
+        That is a pass over a video for each of them, or one over crops.
+        """
         learned = [m for m in self.methods if isinstance(m, ClipMethod)]
+        if isinstance(r, Prepared):
+            if self.roi is not None:
+                raise InvalidInputError(f"{r.name}: a prepared store holds crops of faces; leave roi out")
+            trace, pulses = r.measure(learned)
+            return Take(r.subject, r.name, trace, r.references, r.conditions, pulses=pulses)
         needed: list[ClipMethod | None] = [*learned] or [None]
         passes = [_extract(r.video, self.roi, m) for m in needed]
         first = passes[0]
@@ -251,7 +266,7 @@ class _Job:
         order = [p for p in PROTOCOLS if p in self.protocols]
         keys = sorted(self.scores, key=lambda k: (order.index(k[0]), [m.name for m in self.methods].index(k[1])))
         groups = tuple(Group(*k, tuple(self.scores[k]), self.without[k]) for k in keys)
-        return Report(groups, tuple(self.failures), tuple(self.notes), self.split)
+        return Report(groups, tuple(self.failures), tuple(self.notes), self.split, self.part)
 
 
 # What follows is all that evaluation knows about measuring.
