@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -65,7 +64,8 @@ def child(path: str, method: str) -> None:
     (m,) = measure_all(path, method)
     total = time.perf_counter() - began
     e = m.extraction
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    peak = int(status["VmHWM"].split()[0]) / 1024
     seconds = {k: round(v, 3) for k, v in e.seconds.items()}
     report = {"import": imported, "total": total, "frames": e.n_frames, "span": e.span[1] - e.span[0]}
     report |= {"seconds": seconds, "peak_mb": peak, "hr": m.vitals.hr_bpm, "reasons": m.vitals.reasons}

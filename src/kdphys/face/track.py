@@ -65,7 +65,7 @@ class FaceTracker:
     interval_s: float = 0.16
     memory_s: float = 4.0
     detector: Callable[[NDArray[np.uint8]], Detections] = field(default_factory=FaceDetector)
-    buffer_bytes: int = 64 << 20
+    buffer_bytes: int = 32 << 20
     cuts: int = 0
 
     def __post_init__(self) -> None:
