@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +11,10 @@ import numpy as np
 import pytest
 
 import kdphys
+from tests.cli.conftest import Command
 from tests.video.make import damage, write_video
 
 Maker = Callable[[Path, Path], Path]
-
-
-def run(*args: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kdphys.cli.main", "measure", *map(str, args)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
 def missing(folder: Path, demo: Path) -> Path:
@@ -61,9 +55,9 @@ def nothing_inside(folder: Path, demo: Path) -> Path:
 
 
 @pytest.mark.parametrize("make", [missing, empty, truncated, text, audio, nothing_inside])
-def test_one_line_and_exit_code_2(make: Maker, tmp_path: Path, demo_path: Path) -> None:
+def test_one_line_and_exit_code_2(make: Maker, tmp_path: Path, demo_path: Path, command: Command) -> None:
     source = make(tmp_path, demo_path)
-    out = run(source, "--json", tmp_path / "out.json", "--plot", tmp_path / "out.png")
+    out = command("measure", source, "--json", tmp_path / "out.json", "--plot", tmp_path / "out.png")
     assert out.returncode == 2
     assert out.stdout == ""
     assert out.stderr.startswith("kdphys: ")
@@ -74,25 +68,30 @@ def test_one_line_and_exit_code_2(make: Maker, tmp_path: Path, demo_path: Path) 
 
 
 @pytest.mark.parametrize(("frames", "size", "reason"), [(1, 64, "too short"), (240, 16, "no face")])
-def test_what_can_be_read_but_not_measured(frames: int, size: int, reason: str, tmp_path: Path) -> None:
+def test_what_can_be_read_but_not_measured(
+    frames: int, size: int, reason: str, tmp_path: Path, command: Command
+) -> None:
     path = write_video(tmp_path / "clip.mp4", [np.full((size, size, 3), 120, np.uint8)] * frames)
-    out = run(path)
+    out = command("measure", path)
     assert out.returncode == 3, out.stderr
     assert reason in out.stdout
 
 
-def test_one_frame_of_a_face_is_too_short(tmp_path: Path, demo_frames: list[kdphys.Frame]) -> None:
-    out = run(write_video(tmp_path / "one.mp4", [demo_frames[0].rgb]))
+def test_one_frame_of_a_face_is_too_short(tmp_path: Path, demo_frames: list[kdphys.Frame], command: Command) -> None:
+    out = command("measure", write_video(tmp_path / "one.mp4", [demo_frames[0].rgb]))
     assert out.returncode == 3, out.stderr
     assert "too short" in out.stdout
 
 
-def test_corrupt_middle_is_measured_on_the_rest_and_reported(tmp_path: Path, demo_frames: list[kdphys.Frame]) -> None:
-    whole = write_video(tmp_path / "whole.mkv", [f.rgb for f in demo_frames], options={"g": "15"}, bit_rate=3_000_000)
+def test_corrupt_middle_is_measured_on_the_rest_and_reported(
+    tmp_path: Path, demo_frames: list[kdphys.Frame], command: Command
+) -> None:
+    small = (f.rgb[::2, ::2] for f in demo_frames)
+    whole = write_video(tmp_path / "whole.mkv", small, options={"g": "15"}, bit_rate=1_500_000)
     hit = tmp_path / "hit.mkv"
     hit.write_bytes(whole.read_bytes())
     damage(whole, hit, range(170, 176))
-    out = run(hit, "--json", "-")
+    out = command("measure", hit, "--json", "-")
     (m,) = json.loads(out.stdout)["measurements"]
     assert any("corrupt" in note for note in m["notes"])
     assert 300 < m["frames"] < 360

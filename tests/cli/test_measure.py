@@ -1,11 +1,11 @@
-"""The command line as its users meet it, run as a process."""
+"""The command line as its users meet it."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -13,18 +13,15 @@ import sys
 import time
 from pathlib import Path
 
+import av
 import jsonschema
 import numpy as np
 import pytest
 
 from kdphys import serialize
+from kdphys.video.reader import read_video
+from tests.cli.conftest import Command, kdphys
 from tests.video.make import write_video
-
-
-def kdphys(*args: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "kdphys.cli.main", *map(str, args)]
-    env = os.environ | {"COLUMNS": "120"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, cwd=cwd, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +30,13 @@ def grey(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("grey") / "grey.mp4"
     write_video(path, [np.full((120, 160, 3), 128, np.uint8)] * 300, fps=30)
     return path
+
+
+@pytest.fixture(scope="module")
+def small(demo_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled clip in a quarter of the pixels."""
+    path = tmp_path_factory.mktemp("small") / "small.mp4"
+    return write_video(path, (f.rgb[::2, ::2] for f in read_video(demo_path)), options={"crf": "14"})
 
 
 def test_summary_for_a_person(demo_path: Path) -> None:
@@ -45,7 +49,7 @@ def test_summary_for_a_person(demo_path: Path) -> None:
     assert out.stderr == ""
 
 
-def test_json_keeps_to_its_schema(demo_path: Path, grey: Path, tmp_path: Path) -> None:
+def test_json_keeps_to_its_schema(demo_path: Path, small: Path, grey: Path, tmp_path: Path, command: Command) -> None:
     one = kdphys("measure", demo_path, "--json", "-")
     document = json.loads(one.stdout)
     jsonschema.validate(document, serialize.schema())
@@ -54,7 +58,7 @@ def test_json_keeps_to_its_schema(demo_path: Path, grey: Path, tmp_path: Path) -
     assert hr["window_s"][1] - hr["window_s"][0] > 8
     assert 0.7 <= hr["confidence"] <= 1
     target = tmp_path / "out.json"
-    both = kdphys("measure", demo_path, grey, tmp_path / "none.mp4", "--json", target, "-q")
+    both = command("measure", small, grey, tmp_path / "none.mp4", "--json", target, "-q")
     document = json.loads(target.read_text())
     jsonschema.validate(document, serialize.schema())
     assert len(document["measurements"]) == 2
@@ -62,9 +66,9 @@ def test_json_keeps_to_its_schema(demo_path: Path, grey: Path, tmp_path: Path) -
     assert both.returncode == 2
 
 
-def test_csv_outputs(demo_path: Path, tmp_path: Path) -> None:
+def test_csv_outputs(small: Path, tmp_path: Path, command: Command) -> None:
     bvp, course = tmp_path / "bvp.csv", tmp_path / "hr.csv"
-    out = kdphys("measure", demo_path, "--bvp", bvp, "--csv", course, "-q", "--window", 8, "--step", 2)
+    out = command("measure", small, "--bvp", bvp, "--csv", course, "-q", "--window", 8, "--step", 2)
     assert out.returncode == 0
     rows = list(csv.DictReader(io.StringIO(bvp.read_text())))
     times = np.array([float(row["time_s"]) for row in rows])
@@ -75,16 +79,16 @@ def test_csv_outputs(demo_path: Path, tmp_path: Path) -> None:
     assert float(windows[1]["start_s"]) - float(windows[0]["start_s"]) == pytest.approx(2.0)
 
 
-def test_no_pulse_is_exit_code_3_with_the_reason(grey: Path) -> None:
-    out = kdphys("measure", grey)
+def test_no_pulse_is_exit_code_3_with_the_reason(grey: Path, command: Command) -> None:
+    out = command("measure", grey)
     assert out.returncode == 3
     assert "no reliable pulse: no face" in out.stdout
 
 
-def test_batch_loses_nothing(demo_path: Path, grey: Path, tmp_path: Path) -> None:
+def test_batch_loses_nothing(small: Path, grey: Path, tmp_path: Path, command: Command) -> None:
     folder = tmp_path / "videos"
     folder.mkdir()
-    shutil.copy(demo_path, folder / "a.mp4")
+    shutil.copy(small, folder / "a.mp4")
     shutil.copy(grey, folder / "b.mp4")
     (folder / "c.mp4").write_bytes(b"not a video")
     (folder / "notes.txt").write_text("left alone")
@@ -93,27 +97,27 @@ def test_batch_loses_nothing(demo_path: Path, grey: Path, tmp_path: Path) -> Non
     assert "3 videos: 2 measured (1 with an answer), 1 failed" in out.stdout
     assert "c.mp4" in out.stdout.splitlines()[-2]
     (folder / "c.mp4").unlink()
-    assert kdphys("measure", folder, "-q").returncode == 3
+    assert command("measure", folder, "-q").returncode == 3
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv", "--bvp", "--plot"])
-def test_existing_output_is_kept_without_force(option: str, demo_path: Path, tmp_path: Path) -> None:
+def test_existing_output_is_kept_without_force(option: str, small: Path, tmp_path: Path, command: Command) -> None:
     target = tmp_path / "out.png"
     target.write_text("precious")
-    out = kdphys("measure", demo_path, option, target)
+    out = command("measure", small, option, target)
     assert out.returncode == 2
     assert "--force" in out.stderr
     assert target.read_text() == "precious"
-    assert kdphys("measure", demo_path, option, target, "--force", "-q").returncode == 0
+    assert command("measure", small, option, target, "--force", "-q").returncode == 0
     assert target.read_bytes() != b"precious"
     assert list(tmp_path.iterdir()) == [target], "nothing half-written beside it"
 
 
-def test_unwritable_output_is_refused_before_measuring(demo_path: Path, tmp_path: Path) -> None:
+def test_unwritable_output_is_refused_before_measuring(demo_path: Path, tmp_path: Path, command: Command) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     for where in (blocked / "out.json", tmp_path):
-        out = kdphys("measure", demo_path, "--json", where)
+        out = command("measure", demo_path, "--json", where)
         assert out.returncode == 2
         assert out.stderr.startswith("kdphys: ")
         assert out.stderr.count("\n") == 1
@@ -129,49 +133,90 @@ def test_unwritable_output_is_refused_before_measuring(demo_path: Path, tmp_path
         (["--plot", "out.bmp"], ".png"),
     ],
 )
-def test_wrong_options(args: list[str], words: str, demo_path: Path, tmp_path: Path) -> None:
-    out = kdphys("measure", demo_path, *args, cwd=tmp_path)
+def test_wrong_options(args: list[str], words: str, small: Path, tmp_path: Path, command: Command) -> None:
+    out = command("measure", small, *args, cwd=tmp_path)
     assert out.returncode == 2
     assert words in out.stderr
     assert "Traceback" not in out.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_missing_and_mediumless(tmp_path: Path) -> None:
+def test_missing_and_mediumless(tmp_path: Path, command: Command) -> None:
     for source in (tmp_path / "none.mp4", tmp_path):
-        out = kdphys("measure", source, "--json", tmp_path / "x.json")
+        out = command("measure", source, "--json", tmp_path / "x.json")
         assert out.returncode == 2
         assert out.stderr.startswith("kdphys: ")
         assert not (tmp_path / "x.json").exists()
 
 
+def repeat(source: Path, path: Path, times: int) -> Path:
+    """A video over and over, copied as it is coded."""
+    with av.open(str(path), "w") as out:
+        stream = None
+        start = 0
+        for _ in range(times):
+            with av.open(str(source)) as container:
+                one = container.streams.video[0]
+                stream = stream or out.add_stream_from_template(one)
+                end = 0
+                for packet in container.demux(one):
+                    if packet.dts is None or packet.pts is None:
+                        continue
+                    packet.pts, packet.dts, packet.stream = packet.pts + start, packet.dts + start, stream
+                    end = max(end, packet.pts + (packet.duration or 1))
+                    out.mux(packet)
+                start = end
+    return path
+
+
+def share_read(pid: int, path: Path) -> float:
+    """How far into a file a process has read; 0 when it is not open."""
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if link.resolve() == path:
+                info = Path(f"/proc/{pid}/fdinfo/{link.name}").read_text()
+                return int(info.split()[1]) / path.stat().st_size
+    return 0.0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fdinfo").exists(), reason="how far a process has read is seen in /proc")
 def test_ctrl_c_gives_a_partial_result(demo_path: Path, tmp_path: Path) -> None:
     """A long file, stopped in the middle: what was read is measured and said to be partial."""
-    long = tmp_path / "long.mp4"
-    frames = [np.asarray(f.rgb) for f in __import__("kdphys").read_video(demo_path)]
-    write_video(long, frames * 6, fps=30)
+    long = repeat(demo_path, tmp_path / "long.mp4", 12).resolve()
+    frames = read_video(long).n_frames
+    assert frames is not None
+    assert frames > 4000
     target = tmp_path / "out.json"
     command = [sys.executable, "-m", "kdphys.cli.main", "measure", str(long), "--json", str(target)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    time.sleep(2.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        seen = 0  # looks in a row: the index at the end of the file is read for a moment too
+        deadline = time.monotonic() + 120
+        while seen < 3:
+            assert process.poll() is None, "it ended before it was stopped"
+            assert time.monotonic() < deadline
+            seen = seen + 1 if 0.1 < share_read(process.pid, long) < 0.9 else 0
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "partial" in out
     document = json.loads(target.read_text())
     assert document["measurements"][0]["partial"] is True
-    assert 0 < document["measurements"][0]["frames"] < len(frames) * 6
+    assert 0 < document["measurements"][0]["frames"] < frames
 
 
-def test_plot_is_a_picture(demo_path: Path, tmp_path: Path) -> None:
+def test_plot_is_a_picture(small: Path, tmp_path: Path, command: Command) -> None:
     target = tmp_path / "new" / "plot.png"
-    assert kdphys("measure", demo_path, "--plot", target, "-q").returncode == 0
+    assert command("measure", small, "--plot", target, "-q").returncode == 0
     assert target.read_bytes().startswith(b"\x89PNG")
     assert target.stat().st_size > 50_000
 
 
-def test_demo_knows_the_truth() -> None:
-    out = kdphys("demo")
+def test_demo_knows_the_truth(command: Command) -> None:
+    out = command("demo")
     assert out.returncode == 0
     assert "off by" in out.stdout
 

@@ -29,7 +29,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def test_rendered_pool_holds_what_was_asked_for_and_is_reproducible(tmp_path: Path) -> None:
     config = SourceConfig(
-        kind="pool", path=str(tmp_path / "a.npz"), render=5, render_frames=24, codec_share=0.0, seed=3
+        kind="pool", path=str(tmp_path / "a.npz"), render=5, render_frames=24, codec_share=0.0, seed=3, heads=2
     )
     ensure_pool(config, 16)
     a = read_pool(config.path)
