@@ -1,0 +1,44 @@
+"""Methods by condition from a report of ``kdphys evaluate``: ``python benchmarks/bench_table.py REPORT_FOLDER``.
+
+For the synthetic benchmark::
+
+    kdphys synth --preset bench --out runs/bench
+    kdphys evaluate runs/bench -m green -m ica -m lgi -m omit -m pbv -m chrom -m pos --window 10 --out runs/bench-report
+    python benchmarks/bench_table.py runs/bench-report
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+SHOWN = ("motion", "light", "codec", "skin")
+
+
+def main() -> None:
+    groups = json.loads((Path(sys.argv[1]) / "report.json").read_text())["groups"]
+    groups = [g for g in groups if g["protocol"] == "kdphys" and g["window"] == "10 s"]
+    names = [g["method"] for g in groups]
+    n = groups[0]["summary"]["n"]
+    print(f"{n} windows of 10 s: MAE in bpm of every best guess (share answered: MAE of the answered)\n")
+    print("| condition | n | " + " | ".join(names) + " |")
+    print("|---|---|" + "---|" * len(names))
+    rows = [("all", [g["summary"] for g in groups])]
+    for condition in SHOWN:
+        for value in sorted(groups[0]["conditions"][condition]):
+            rows.append((f"{condition}: {value}", [g["conditions"][condition][value] for g in groups]))
+    for label, summaries in rows:
+        cells = [_cell(s) for s in summaries]
+        print(f"| {label} | {summaries[0]['n']} | " + " | ".join(cells) + " |")
+
+
+def _cell(summary: dict[str, Any]) -> str:
+    everything, mae = summary["mae_all"], summary["mae"]
+    tail = f"{summary['coverage']:.0%}: {mae['value']:.1f}" if mae else "0%"
+    return f"{everything['value']:.0f} ({tail})"
+
+
+if __name__ == "__main__":
+    main()
