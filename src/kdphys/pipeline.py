@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,9 +121,8 @@ class _Collector:
     def __init__(self, fs: float, t0: float, whole: bool, sink: Sink | None) -> None:
         self.builder = TraceBuilder(fs, t0, whole)
         self.sink = sink
-        self.times: list[float] = []
-        self.boxes: list[Floats] = []
-        self.scores: list[float] = []
+        self.times, self.scores = array("d"), array("f")
+        self._boxes = array("f")  # four a frame; packed, for hours of video
         self.portrait: Frame | None = None
         self._best = -1.0
 
@@ -132,14 +132,19 @@ class _Collector:
             scale = 1.0 if self.builder.whole else self.sink.box_scale
             self.sink.push(frame.t, crop(frame.rgb, square(box, scale), self.sink.size))
         self.times.append(frame.t)
-        self.boxes.append(np.asarray(box, np.float32))
+        self._boxes.extend(float(v) for v in box)
         self.scores.append(score)
         if score > self._best + 0.02:  # few copies: only for a clearly better look
             self._best, self.portrait = score, Frame(frame.rgb.copy(), frame.t)
 
     @property
+    def boxes(self) -> Floats:
+        """(T, 4)."""
+        return np.array(self._boxes, dtype=np.float64).reshape(-1, 4)
+
+    @property
     def area(self) -> float:
-        boxes = np.array(self.boxes)
+        boxes = self.boxes
         return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum())
 
 
@@ -231,7 +236,7 @@ def _roi(roi: tuple[float, float, float, float] | str | None, video: Video) -> F
 
 
 def _person(key: int, c: _Collector, last: float) -> Person:
-    track = FaceTrack(np.array(c.boxes), np.array(c.scores), np.array(c.times), key)
+    track = FaceTrack(c.boxes, np.array(c.scores), np.array(c.times), key)
     trace = c.builder.build(last)
     pulse = c.sink.finish(len(trace.rgb), trace.evidence) if c.sink is not None else None
     return Person(track, trace, c.portrait, pulse)
