@@ -22,6 +22,7 @@ from kdphys.face.track import FaceTracker
 from kdphys.pulse.engines import ClipMethod
 from kdphys.pulse.estimate import Method, load_method
 from kdphys.video.reader import read_video
+from kdphys.vitals.heart_rate import check_windows
 from kdphys.vitals.measure import measure_vitals
 from kdphys.vitals.result import Vitals
 
@@ -358,6 +359,7 @@ def measure_all(
     """
     if faces not in ("largest", "all"):
         raise InvalidInputError(f"faces must be 'largest' or 'all', got {faces!r}")
+    check_windows(window_s, step_s)  # before an hour is spent on reading
     method = load_method(method) if isinstance(method, str) else method
     video = source if isinstance(source, Video) else read_video(source)
     sink = method.open if isinstance(method, ClipMethod) else None

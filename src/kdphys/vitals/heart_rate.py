@@ -51,6 +51,18 @@ def hr_window(judge: Judge, start: int, stop: int) -> HrWindow:
     return HrWindow(t0, t1, answer, quality.sqi, quality.reason, quality.hr_bpm)
 
 
+def check_windows(window_s: float, step_s: float) -> None:
+    """Refuse windows that no heart rate can be computed on.
+
+    Raises:
+        InvalidInputError: window below 6 s, or step not positive.
+    """
+    if window_s < MIN_HR_S:
+        raise InvalidInputError(f"window must be at least {MIN_HR_S:g} s, got {window_s:g} s")
+    if not step_s > 0:
+        raise InvalidInputError(f"step must be positive, got {step_s:g} s")
+
+
 def hr_course(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) -> list[HrWindow]:
     """Heart rate over sliding windows, with gaps where it cannot tell.
 
@@ -62,10 +74,7 @@ def hr_course(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) -> list
     Raises:
         InvalidInputError: window or step out of range.
     """
-    if window_s < MIN_HR_S:
-        raise InvalidInputError(f"window must be at least {MIN_HR_S:g} s, got {window_s:g} s")
-    if not step_s > 0:
-        raise InvalidInputError(f"step must be positive, got {step_s:g} s")
+    check_windows(window_s, step_s)
     size = round(window_s * pulse.fs)
     last = len(pulse.bvp) - size
     if last < 0:
