@@ -188,7 +188,14 @@ def test_ctrl_c_gives_a_partial_result(demo_path: Path, tmp_path: Path) -> None:
     assert frames > 4000
     target = tmp_path / "out.json"
     command = [sys.executable, "-m", "kdphys.cli.main", "measure", str(long), "--json", str(target)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Where the tests run in the background, SIGINT is ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         seen = 0  # looks in a row: the index at the end of the file is read for a moment too
         deadline = time.monotonic() + 120
