@@ -15,6 +15,7 @@ import argparse
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.optimize import isotonic_regression, minimize
@@ -22,7 +23,7 @@ from scipy.optimize import isotonic_regression, minimize
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, RgbTrace
 from kdphys.pulse.estimate import load_method
-from kdphys.vitals.quality import FEATURES, Judge, expand
+from kdphys.vitals.quality import FEATURES, Judge, expand, share
 
 FS, SECONDS, PATCHES = 30.0, 10.0, 12
 TARGET = Path(__file__).parents[1] / "src" / "kdphys" / "assets" / "sqi.json"
@@ -121,8 +122,14 @@ def sample(seed: int, count: int, contact: bool, methods: list[str]) -> dict[str
     return {m: (np.array(x[m]), np.array(y[m])) for m in methods}
 
 
-def fit(x: np.ndarray, y: np.ndarray) -> dict[str, object]:
-    """Logistic regression on one half, isotonic calibration on the other."""
+def fit(x: np.ndarray, y: np.ndarray, names: tuple[str, ...] = FEATURES) -> dict[str, object]:
+    """Logistic regression on one half, isotonic calibration on the other.
+
+    Args:
+        x: (N, F) features.
+        y: (N,) whether the estimate was right.
+        names: of the features.
+    """
     half = len(x) // 2
     mean, scale = x[:half].mean(axis=0), x[:half].std(axis=0)
     scale[scale < 1e-4] = 1.0  # a feature that this kind of trace does not have
@@ -137,16 +144,18 @@ def fit(x: np.ndarray, y: np.ndarray) -> dict[str, object]:
     w = minimize(loss, np.zeros(z.shape[1] + 1), jac=True, method="L-BFGS-B").x
     s = expand(x[half:], mean, scale) @ w[:-1] + w[-1]
     order = np.argsort(s)
-    share = isotonic_regression(y[half:][order].astype(float)).x
+    right = isotonic_regression(y[half:][order].astype(float)).x
     # Twenty-four knots, each the mean over its neighbours; never quite 0 or 1.
     parts = np.array_split(np.arange(len(order)), 24)
+    extra = {} if names == FEATURES else {"features": list(names)}
     return {
+        **extra,
         "mean": mean.round(5).tolist(),
         "scale": scale.round(5).tolist(),
         "weights": w[:-1].round(5).tolist(),
         "bias": round(float(w[-1]), 5),
         "score": [round(float(s[order][p].mean()), 4) for p in parts],
-        "share": [round(float(np.clip(share[p].mean(), 0.005, 0.995)), 4) for p in parts],
+        "share": [round(float(np.clip(right[p].mean(), 0.005, 0.995)), 4) for p in parts],
     }
 
 
@@ -176,22 +185,27 @@ def main() -> None:
     check(options.seed + 1, max(options.count // 3, 300), methods, kinds)
 
 
+EDGES = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.01)
+
+
+def table(name: str, how: dict[str, Any], x: np.ndarray, y: np.ndarray) -> str:
+    """A line: how many estimates were right at each SQI."""
+    sqi = np.array([share(how, row) for row in x])
+    cells = []
+    for a, b in pairwise(EDGES):
+        inside = (sqi >= a) & (sqi < b)
+        cells.append(f"{y[inside].mean():.2f} ({inside.sum():4d})" if inside.any() else "   –       ")
+    return f"{name:7s} {y.mean():.2f}   " + "  ".join(cells)
+
+
 def check(seed: int, count: int, methods: list[str], kinds: tuple[str, ...]) -> None:
     """Print, on fresh windows, how many estimates were right at each SQI."""
-    from kdphys.vitals.quality import _fit, _score
-
-    _fit.cache_clear()
+    fits = json.loads(TARGET.read_text())["fits"]
     for kind in kinds:
         print(f"\n{kind}: share of estimates within 5 bpm (number of windows) by SQI, fresh seed")
-        edges = (0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 1.01)
-        print("method  right  " + "  ".join(f"{a:.2f}–{min(b, 1):.2f}  " for a, b in pairwise(edges)))
+        print("method  right  " + "  ".join(f"{a:.2f}–{min(b, 1):.2f}  " for a, b in pairwise(EDGES)))
         for method, (x, y) in sample(seed, count, kind == "trace", methods).items():
-            sqi = np.array([_score(dict(zip(FEATURES, row, strict=True)), kind, method) for row in x])
-            cells = []
-            for a, b in pairwise(edges):
-                inside = (sqi >= a) & (sqi < b)
-                cells.append(f"{y[inside].mean():.2f} ({inside.sum():4d})" if inside.any() else "   –       ")
-            print(f"{method:7s} {y.mean():.2f}   " + "  ".join(cells))
+            print(table(method, fits[f"{kind}:{method}"], x, y))
 
 
 if __name__ == "__main__":

@@ -252,6 +252,8 @@ class Pulse:
         valid: bool (T,), False where nothing could be estimated.
         method: the name of the method that made it.
         evidence: what its quality is judged by, on the same clock, or None.
+        scale: float64 (T,), what ``bvp`` was divided by, in the method's own units, or None. A learned method is trained
+            to be quiet when it is unsure.
     """
 
     bvp: Floats
@@ -260,6 +262,7 @@ class Pulse:
     valid: Bools = field(default_factory=_all_valid)
     method: str = ""
     evidence: Evidence | None = None
+    scale: Floats | None = None
 
     def __post_init__(self) -> None:
         bvp = np.array(self.bvp, dtype=np.float64)
@@ -270,6 +273,11 @@ class Pulse:
         bvp[~valid] = 0.0
         object.__setattr__(self, "bvp", _frozen(bvp, np.float64))
         object.__setattr__(self, "valid", _frozen(valid, np.bool_))
+        if self.scale is not None:
+            scale = np.array(self.scale, dtype=np.float64)
+            _require(scale.shape == bvp.shape, f"pulse: expected a scale of {bvp.shape}, got {scale.shape}")
+            _require(bool((scale >= 0).all()), "pulse: the scale must not be negative")
+            object.__setattr__(self, "scale", _frozen(scale, np.float64))
 
     @property
     def times(self) -> Floats:

@@ -23,12 +23,12 @@ def shape_pulse(
 ) -> Pulse:
     """A :class:`kdphys.Pulse` from a raw waveform: stretches of 3 s or more are band-passed to 0.6–4 Hz without shift
     in time and scaled to unit standard deviation; what is shorter is not valid."""
-    bvp, valid = np.zeros(len(raw)), np.zeros(len(raw), bool)
+    bvp, valid, scale = np.zeros(len(raw)), np.zeros(len(raw), bool), np.zeros(len(raw))
     for run in runs(seen):
         if run.stop - run.start < MIN_RUN_S * fs:
             continue
         wave = bandpass(raw[run] - raw[run].mean(), fs, BAND_HZ[0], min(BAND_HZ[1], 0.45 * fs))
         spread = float(wave.std())
         bvp[run] = wave / spread if spread > 1e-12 else 0.0
-        valid[run] = True
-    return Pulse(bvp, fs, t0, valid, name, evidence)
+        valid[run], scale[run] = True, spread
+    return Pulse(bvp, fs, t0, valid, name, evidence, scale)

@@ -28,6 +28,8 @@ SQI_THRESHOLD = 0.7
 CONTACT_METHODS = frozenset({"channel"})
 #: Names of the features, in the order of the fit's coefficients.
 FEATURES = ("snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion")
+#: The same for learned methods, whose output is trained to be quiet when it is unsure.
+LEARNED_FEATURES = (*FEATURES, "strength")
 _BIN_HZ = 0.25 / 60
 _HR_HZ = (HR_BAND_BPM[0] / 60, HR_BAND_BPM[1] / 60)
 _MIN_FPS = 8.0
@@ -47,7 +49,7 @@ class Quality:
         hr_bpm: the best guess, or None where there is no signal at all.
         sqi: calibrated, [0, 1].
         reason: why it is not to be relied on, or None.
-        features: by name, see ``FEATURES``.
+        features: by name, see ``LEARNED_FEATURES``.
     """
 
     hr_bpm: float | None
@@ -119,6 +121,7 @@ class Judge:
             "snr_db": _snr_db(frequencies, power, f0),
             "dominance": _dominance(frequencies, power, f0),
             "halves": _halves(bvp, pulse.fs, f0),
+            "strength": _strength(bvp, None if pulse.scale is None else pulse.scale[start:stop]),
             **self._evidence_features(start, stop, f0),
         }
 
@@ -184,6 +187,11 @@ def _dominance(frequencies: Floats, power: Floats, f0: float) -> float:
     other = float(power[band & ~related].max(initial=1e-30))
     top = float(power[_near(frequencies, f0, 0.02)].max(initial=1e-30))
     return float(np.clip(10 * np.log10(top / max(other, 1e-30)), 0, 30))
+
+
+def _strength(bvp: Floats, scale: Floats | None) -> float:
+    """log10 of the standard deviation of the method's own output; 0 where that is not known."""
+    return 0.0 if scale is None else float(np.log10((bvp * scale).std() + 1e-3))
 
 
 def _halves(bvp: Floats, fs: float, f0: float) -> float:
@@ -297,11 +305,19 @@ def expand(x: Floats, mean: Floats, scale: Floats) -> Floats:
 
 
 def _score(features: dict[str, float], kind: str, method: str) -> float:
-    """The calibrated SQI: a logistic score, then the measured share of right answers at that score."""
+    """The calibrated SQI of a method; of a method without a fit of its own, by the fit of all."""
     fits = _fit()["fits"]
     fit = fits.get(f"{kind}:{method}", fits[kind])
-    x = np.array([[features[name] for name in FEATURES]])
-    score = float(
-        (expand(x, np.array(fit["mean"]), np.array(fit["scale"])) @ np.array(fit["weights"]))[0] + fit["bias"]
-    )
+    return share(fit, np.array([features[name] for name in fit.get("features", FEATURES)]))
+
+
+def share(fit: dict[str, Any], features: Floats) -> float:
+    """A logistic score, then the measured share of right answers at that score.
+
+    Args:
+        fit: of ``assets/sqi.json``.
+        features: (F,), in the fit's order.
+    """
+    x = expand(features[None], np.array(fit["mean"]), np.array(fit["scale"]))
+    score = float((x @ np.array(fit["weights"]))[0] + fit["bias"])
     return float(np.interp(score, fit["score"], fit["share"]))

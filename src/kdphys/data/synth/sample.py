@@ -85,7 +85,7 @@ def sample_scene(
     red, green, blue = (float(c) for c in colour)
     heart = replace(heart, present=present, amplitude=heart.amplitude * shade, colour=(red, green, blue))
     moves = _sample_motion(rng, _pick(rng, motion, MOTIONS, [2, 3, 1.5, 1.5, 2, 1.5, 1], "motion"), heart.hr_bpm)
-    odds = [(1 - codec_share) / 2, (1 - codec_share) / 2, 0.6 * codec_share, 0.2 * codec_share, 0.2 * codec_share]
+    odds = [(1 - codec_share) / 2, (1 - codec_share) / 2, 0.5 * codec_share, 0.35 * codec_share, 0.15 * codec_share]
     kind = _pick(rng, codec, CODECS, odds, "codec")
     camera = _sample_camera(rng, lamp.kind)
     if kind not in ("none", "approx"):
@@ -252,7 +252,7 @@ def _sample_framing(rng: np.random.Generator, motion: Motion) -> Framing:
 
 
 def _sample_codec(rng: np.random.Generator, kind: str) -> Codec:
-    low = {"mjpeg": 1.5, "mpeg4": 0.3}.get(kind, 0.12)
+    low = {"mjpeg": 1.5, "mpeg4": 0.2}.get(kind, 0.12)
     return Codec(
         kind=kind,
         mbps=_log(rng, low, 15.0),
