@@ -39,6 +39,7 @@ def test_import_is_instant_and_light() -> None:
         "import kdphys; kdphys.measure('{demo}')",
         "import sys; from kdphys.cli.main import app; app(['measure', '{demo}', '-q'], standalone_mode=False)",
         "import kdphys.serialize, kdphys.evaluate.metrics",
+        "import kdphys; s = kdphys.stream(); [s.push(f) for f in kdphys.read_video('{demo}')]; s.close()",
     ],
 )
 def test_measuring_never_loads_torch(code: str, demo_path: Path) -> None:
@@ -50,8 +51,8 @@ def test_public_names() -> None:
     """What users may rely on. A change here is a change for them: the changelog must say so."""
     assert set(kdphys.__all__) == {
         "Clip", "Estimate", "Evidence", "FaceTrack", "Frame", "HrWindow", "KDPhysError", "Measurement", "Pulse",
-        "Recording", "RgbTrace", "Signal", "Video", "Vitals", "WeightsSpec", "__version__", "estimate_pulse",
-        "extract", "load_method", "measure", "measure_all", "measure_vitals", "read_video",
+        "Recording", "RgbTrace", "Session", "Signal", "Update", "Video", "Vitals", "WeightsSpec", "__version__",
+        "estimate_pulse", "extract", "load_method", "measure", "measure_all", "measure_vitals", "read_video", "stream",
     }  # fmt: skip
     for name in kdphys.__all__:
         assert getattr(kdphys, name) is not None

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from kdphys.pipeline import measure as measure
     from kdphys.pipeline import measure_all as measure_all
     from kdphys.pulse.estimate import load_method as load_method
+    from kdphys.streaming import Session as Session
+    from kdphys.streaming import Update as Update
+    from kdphys.streaming import stream as stream
     from kdphys.video.reader import read_video as read_video
     from kdphys.vitals.measure import measure_vitals as measure_vitals
     from kdphys.vitals.result import Estimate as Estimate
@@ -47,6 +50,7 @@ _PLACES = {
     "kdphys.errors": "KDPhysError",
     "kdphys.pipeline": "Measurement estimate_pulse extract measure measure_all",
     "kdphys.pulse.estimate": "load_method",
+    "kdphys.streaming": "Session Update stream",
     "kdphys.video.reader": "read_video",
     "kdphys.vitals.measure": "measure_vitals",
     "kdphys.vitals.result": "Estimate HrWindow Vitals",

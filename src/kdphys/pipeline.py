@@ -175,7 +175,7 @@ def extract(
     people: dict[int, _Collector] = {}
     clock = {"decode": 0.0, "detect": 0.0, "crop": 0.0}
     n, first, last, interrupted = 0, np.nan, np.nan, False
-    box = _roi(roi, video)
+    box = roi_box(roi, video.width, video.height)
     frames = iter(video)
     try:
         while True:
@@ -221,18 +221,23 @@ def extract(
     return Extraction(persons, n, n_face, (float(first), float(last)), tuple(notes), interrupted, clock)
 
 
-def _roi(roi: tuple[float, float, float, float] | str | None, video: Video) -> Floats | None:
+def roi_box(roi: tuple[float, float, float, float] | str | None, width: int, height: int) -> Floats | None:
+    """The option ``roi`` of :func:`extract` as a box (4,) in a picture of ``width`` × ``height``; None for None.
+
+    Raises:
+        InvalidInputError: no such box.
+    """
     if roi is None:
         return None
     if isinstance(roi, str):
         if roi != "full":
             raise InvalidInputError(f"roi must be four pixel numbers x0, y0, x1, y1 or 'full', got {roi!r}")
-        return np.array([0.0, 0.0, video.width, video.height])
+        return np.array([0.0, 0.0, width, height])
     box = np.asarray(roi, float)
     if box.shape != (4,) or not (box[2] - box[0] >= 2 and box[3] - box[1] >= 2):
         raise InvalidInputError(f"roi must be x0, y0, x1, y1 with x1 > x0 and y1 > y0 (pixels), got {roi!r}")
-    if box[0] < 0 or box[1] < 0 or box[2] > video.width or box[3] > video.height:
-        raise InvalidInputError(f"roi {roi!r} leaves the picture of {video.width}×{video.height} pixels")
+    if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
+        raise InvalidInputError(f"roi {roi!r} leaves the picture of {width}×{height} pixels")
     return box
 
 

@@ -113,6 +113,10 @@ class FaceTracker:
         self._seen, self._seen_t = now, last.t
         return [*out, TrackedFrame(last, dict(now))]
 
+    def remembers(self, person: int) -> bool:
+        """Whether ``person`` would be known again on coming back now."""
+        return any(p.id == person for p in self._persons)
+
     def track(self, frames: Iterable[Frame]) -> Iterator[TrackedFrame]:
         """All frames of a video, in order, with their faces."""
         for frame in frames:

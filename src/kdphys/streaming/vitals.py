@@ -1,0 +1,123 @@
+"""Vital signs of a stream: the heart rate of the last window, breathing and variability of the last minutes."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.containers import Evidence, Pulse
+from kdphys.dsp import runs
+from kdphys.vitals.beats import find_beats
+from kdphys.vitals.heart_rate import MIN_HR_S, hr_window
+from kdphys.vitals.hrv import variability
+from kdphys.vitals.quality import Judge
+from kdphys.vitals.respiration import MIN_RR_S, respiration
+from kdphys.vitals.result import Estimate, HrWindow, Vitals
+
+Floats = NDArray[np.floating[Any]]
+
+#: Intervals between beats are kept this long, for what needs more than the history, seconds.
+HRV_S = 300.0
+#: Context on the left of the window that is judged, seconds: what the filters of the judge need to settle.
+_CONTEXT_S = 10.0
+#: Beats nearer than this to the start of the history are taken from when they were further inside, seconds.
+_EDGE_S = 5.0
+#: Two beats further apart than this have a gap between them, seconds.
+_GAP_S = 4.0
+#: Share of a window that must be there.
+_SHARE = 0.85
+
+
+def cut(pulse: Pulse, start: int, stop: int) -> Pulse:
+    """The samples ``start:stop`` of a pulse, with their evidence."""
+    e = pulse.evidence
+    part = slice(start, stop)
+    evidence = e and Evidence(e.rgb[part], e.patches[part], e.luma[part], e.clipped[part], e.motion[part], e.source_fps)
+    scale = None if pulse.scale is None else pulse.scale[part]
+    t0 = pulse.t0 + start / pulse.fs
+    return Pulse(pulse.bvp[part], pulse.fs, t0, pulse.valid[part], pulse.method, evidence, scale)
+
+
+class LiveVitals:
+    """Remembers what the vital signs need beyond the history of the pulse.
+
+    Args:
+        window_s: of the heart rate.
+        refresh_s: between calls.
+        history_s: of the pulse that is given.
+    """
+
+    def __init__(self, window_s: float, refresh_s: float, history_s: float) -> None:
+        self._window_s, self._history_s = window_s, history_s
+        self._course: deque[HrWindow] = deque(maxlen=int(np.ceil(history_s / refresh_s)) + 1)
+        self._kept = np.empty((0, 2))  # intervals: time of the second beat, ms
+        self._dropped = np.empty(0)  # times of intervals that were left out
+        self._until = -np.inf  # up to where they are kept
+
+    def restart(self) -> None:
+        """Another person."""
+        self._course.clear()
+        self._kept, self._dropped, self._until = np.empty((0, 2)), np.empty(0), -np.inf
+
+    def __call__(self, pulse: Pulse, face: bool) -> Vitals:
+        """The vital signs at the end of ``pulse``.
+
+        Args:
+            pulse: the history.
+            face: whether there is a face now, though the pulse may not reach to it yet.
+        """
+        end = pulse.t0 + len(pulse.bvp) / pulse.fs
+        now = self._now(pulse, face)
+        self._course.append(now)
+        while self._course[0].t1 <= end - self._history_s:
+            self._course.popleft()
+        course = tuple(self._course)
+        answered = [w for w in course if w.hr_bpm is not None]
+        beats, rows, left_out = find_beats(pulse, answered) if answered else (np.empty(0), np.empty((0, 2)), 0)
+        kept, left_out = self._remember(pulse, beats, rows)
+        if now.hr_bpm is None:
+            reason = now.reason or "no periodic component"
+            hr = Estimate.refused("bpm", MIN_HR_S, reason, (now.t0, now.t1))
+            rr = Estimate.refused("brpm", MIN_RR_S, "no reliable pulse")
+            kept, left_out = np.empty((0, 2)), 0
+            reasons: tuple[str, ...] = (reason,)
+        else:
+            hr = Estimate(now.hr_bpm, "bpm", (now.t0, now.t1), now.sqi, MIN_HR_S)
+            rr, reasons = respiration(pulse, beats, rows, now.sqi), ()
+        coverage = len(answered) / len(course)
+        hrv = variability(kept, left_out, now.sqi)
+        return Vitals(hr, rr, hrv, beats, rows[:, 1], now.sqi, (pulse.t0, end), course, coverage, reasons, pulse.method)
+
+    def _now(self, pulse: Pulse, face: bool) -> HrWindow:
+        """The heart rate of the last window, or of as much of it as there is since the face came."""
+        n, fs = len(pulse.bvp), pulse.fs
+        size, need = round(self._window_s * fs), MIN_HR_S * fs - 0.5
+        end, start = pulse.t0 + n / fs, max(n - size, 0)
+        stretches = runs(pulse.valid[start:])
+        if not stretches:
+            return HrWindow(pulse.t0 + start / fs, end, None, 0.0, "too short" if face else "no face")
+        first, last = start + stretches[0].start, start + stretches[-1].start
+        start = first
+        if n - start < need or pulse.valid[start:].mean() < _SHARE:
+            start = last
+            if n - start < need or not pulse.valid[-1]:
+                return HrWindow(pulse.t0 + start / fs, end, None, 0.0, "too short" if face else "no face")
+        before = max(start - round(_CONTEXT_S * fs), 0)
+        return hr_window(Judge(cut(pulse, before, n)), start - before, n - before)
+
+    def _remember(self, pulse: Pulse, beats: Floats, rows: Floats) -> tuple[Floats, int]:
+        """All intervals of the last minutes and how many were left out."""
+        left_out = beats[1:][~np.isin(beats[1:], rows[:, 0]) & (np.diff(beats) < _GAP_S)] if len(beats) else beats
+        new, out = rows[rows[:, 0] > self._until], left_out[left_out > self._until]
+        kept, dropped = np.concatenate([self._kept, new]), np.concatenate([self._dropped, out])
+        end = pulse.t0 + len(pulse.bvp) / pulse.fs
+        if end - pulse.t0 >= self._history_s - 0.5 / pulse.fs:
+            edge = pulse.t0 + _EDGE_S
+            early = end - HRV_S
+            self._kept = kept[(kept[:, 0] <= edge) & (kept[:, 0] > early)]
+            self._dropped = dropped[(dropped <= edge) & (dropped > early)]
+            self._until = edge
+        return kept, len(dropped)
