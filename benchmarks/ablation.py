@@ -1,0 +1,136 @@
+"""What each part of the training gives, and the rivals on the same clips: ``python benchmarks/ablation.py``.
+
+Each variant is a change to ``configs/alone.toml`` (or, with a teacher, to ``configs/student.toml``), trained from
+nothing for ``--steps`` steps with ``--seeds`` seeds into ``runs/ablation/VARIANT-SEED`` (finished runs are kept,
+unfinished ones go on) and evaluated on the prepared benchmark::
+
+    kdphys synth --preset bench --out runs/bench
+    kdphys prepare files runs/bench --size 36 --out runs/bench-store
+
+Prints a table and writes ``benchmarks/results/ablation.csv``: error of every best guess over windows of 10 s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import platform
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kdphys.data.store import Store
+from kdphys.evaluate.prepared import prepared
+from kdphys.evaluate.run import evaluate
+from kdphys.export import export_onnx
+from kdphys.models.weights import load_weights
+from kdphys.pulse.estimate import load_method
+from kdphys.train.config import DistillConfig, LossConfig, TrainConfig, load_config
+from kdphys.train.loop import fit
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "ablation.csv"
+Change = Callable[[TrainConfig, DistillConfig], TrainConfig]
+
+
+def _loss(**weights: float) -> Change:
+    blank = {"pearson": 0.0, "dilate": 0.0, "heart_rate": 0.0, "amplitude": 0.0}
+    return lambda c, _: replace(c, loss=LossConfig(**{**blank, **weights}))
+
+
+def _distil(**parts: float | bool) -> Change:
+    return lambda c, d: replace(c, distill=replace(d, **parts))
+
+
+def _model(name: str) -> Change:
+    return lambda c, _: replace(c, model=replace(c.model, name=name))
+
+
+VARIANTS: dict[str, Change] = {
+    "student, Pearson": _loss(pearson=1.0),
+    "student, Pearson + DILATE": _loss(pearson=1.0, dilate=0.1),
+    "student, all losses": lambda c, _: c,
+    "student + output": _distil(feature=0.0, attention=0.0),
+    "student + output + feature": _distil(attention=0.0, weigh_space=False, weigh_time=False),
+    "student + output + feature + attention": _distil(),
+    "teacher": _model("teacher"),
+    "deepphys": _model("deepphys"),
+    "tscan": _model("tscan"),
+    "efficientphys": _model("efficientphys"),
+    "physnet": _model("physnet"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--teacher", default="runs/teacher/teacher.safetensors", help="weights")
+    parser.add_argument("--store", type=Path, default=Path("runs/bench-store"))
+    parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    alone = load_config(ROOT / "configs" / "alone.toml")
+    distill = load_config(ROOT / "configs" / "student.toml").distill
+    assert distill is not None
+    optim = replace(alone.optim, steps=options.steps, warmup=min(alone.optim.warmup, options.steps // 8), ema=0.98)
+    base = replace(alone, optim=optim, run=replace(alone.run, validate_every=options.steps))
+    rows = []
+    for seed in range(options.seeds):
+        for name in options.only or VARIANTS:
+            config = VARIANTS[name](replace(base, seed=seed), replace(distill, teacher=options.teacher))
+            rows.append({"variant": name, "seed": seed, "steps": options.steps, **one(config, name, options)})
+            print(rows[-1], flush=True)
+            write(rows)
+    show(rows)
+
+
+def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str, float]:
+    """Train and evaluate one variant with one seed."""
+    folder = options.out / f"{name.replace(' ', '').replace(',', '-')}-{config.seed}"
+    weights = folder / f"{config.name}.safetensors"
+    minutes = 0.0
+    if not weights.exists():
+        minutes = fit(config, folder, resume=(folder / "last.ckpt").exists(), tensorboard=False).minutes
+    model, _ = load_weights(str(weights))
+    graph = folder / "model.onnx"
+    export_onnx(model, config.model.name, graph, force=True)
+    store = Store(options.store)
+    report = evaluate(prepared(store, list(store)), [load_method(str(graph))], windows_s=(10.0,))
+    group, summary = next((g, s) for g, s in report.summaries() if g.window == "10 s")
+    scores = [s for s in group.scores if s.candidate_bpm is not None]
+    errors = np.array([abs(s.candidate_bpm - s.ref_bpm) for s in scores])
+    out = {"n": summary.n, "mae_bpm": round(float(summary.mae_all.value), 3)}
+    out |= {"within_5_bpm": round(float((errors <= 5).mean()), 4), "minutes": round(minutes, 1)}
+    for codec in sorted({dict(s.conditions)["codec"] for s in scores}):
+        chosen = [abs(s.candidate_bpm - s.ref_bpm) for s in scores if dict(s.conditions)["codec"] == codec]
+        out[f"mae_{codec}"] = round(float(np.mean(chosen)), 3)
+    return out
+
+
+def write(rows: list[dict[str, object]]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    with RESULTS.open("w", newline="", encoding="utf-8") as file:
+        out = csv.DictWriter(file, list(rows[0]))
+        out.writeheader()
+        out.writerows(rows)
+
+
+def show(rows: list[dict[str, float]]) -> None:
+    """Mean and range over the seeds."""
+    print(f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, {rows[0]['steps']} steps each\n")
+    print("| variant | seeds | MAE, bpm (each seed) | within 5 bpm |\n|---|---|---|---|")
+    for name in dict.fromkeys(r["variant"] for r in rows):
+        mine = [r for r in rows if r["variant"] == name]
+        maes = [r["mae_bpm"] for r in mine]
+        each = ", ".join(f"{v:.1f}" for v in maes)
+        within = np.mean([r["within_5_bpm"] for r in mine])
+        print(f"| {name} | {len(mine)} | {np.mean(maes):.1f} ({each}) | {within:.0%} |")
+
+
+if __name__ == "__main__":
+    main()
