@@ -14,7 +14,9 @@ from kdphys.vitals.quality import Judge
 
 
 @pytest.mark.parametrize("method", ["pos", "chrom", "ica"])
-def test_what_a_stream_gives_is_what_the_recording_gives(method: str, demo_path: Path, demo_frames: list[Frame]) -> None:
+def test_what_a_stream_gives_is_what_the_recording_gives(
+    method: str, demo_path: Path, demo_frames: list[Frame]
+) -> None:
     whole = kdphys.measure_all(demo_path, method)[0]
     with kdphys.stream(method) as session:
         updates = [u for f in demo_frames if (u := session.push(f)) is not None]

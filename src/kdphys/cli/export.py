@@ -1,4 +1,4 @@
-"""``kdphys export``: trained weights as an ONNX file that the base install runs."""
+"""``kdphys export``: trained weights as ONNX files that the base install runs."""
 
 from __future__ import annotations
 
@@ -12,19 +12,53 @@ from kdphys.errors import InvalidInputError, MissingExtraError
 
 def export(
     weights: Annotated[str, typer.Argument(help="Bundled weights by name, or a .safetensors file with its sidecar.")],
-    out: Annotated[Path | None, typer.Option("--out", help="The ONNX file. Default: NAME.onnx.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The ONNX file, default NAME.onnx; the others lie beside it."),
+    ] = None,
     format: Annotated[str, typer.Option("--format", help="Only 'onnx'.")] = "onnx",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    stream: Annotated[
+        bool | None,
+        typer.Option("--stream/--no-stream", help="Write NAME-stream.onnx too. Default: if the model has one."),
+    ] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Write NAME-int8.onnx too; needs --bench.")] = False,
+    bench: Annotated[
+        Path | None, typer.Option("--bench", help="Videos with references that --int8 is calibrated and judged on.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the files.")] = False,
 ) -> None:
-    """Write trained weights as ONNX, if ONNX Runtime computes what torch computes; run it with 'measure --method'."""
+    """Write trained weights as ONNX, if ONNX Runtime computes what torch computes; run it with 'measure --method'.
+
+    NAME-stream.onnx is what live use runs frame by frame. NAME-int8.onnx is refused when its heart rates are more than
+    0.1 bpm worse.
+    """
     if format != "onnx":
         raise InvalidInputError(f"--format: only 'onnx' is written, got {format!r}")
+    if int8 and bench is None:
+        raise InvalidInputError("--int8 needs --bench DIR: videos with references; make some with 'kdphys synth'")
     try:
-        from kdphys.export import export_onnx, sha256
+        from kdphys.export import export_onnx, export_stream, sha256
         from kdphys.models.weights import load_weights
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
+    from kdphys.pulse.engines import STREAM_SUFFIX
+
     model, saved = load_weights(weights)
-    path = out or Path(f"{saved.spec.name}.onnx")
-    worst = export_onnx(model, saved.spec.name, path, saved.spec.sha256, force)
-    typer.echo(f"{path}: {path.stat().st_size} bytes, sha256 {sha256(path)}, differs from torch by {worst:.1e}")
+    name, hashed = saved.spec.name, saved.spec.sha256
+    path = out or Path(f"{name}.onnx")
+
+    def tell(file: Path, what: str) -> None:
+        typer.echo(f"{file}: {file.stat().st_size} bytes, sha256 {sha256(file)}, {what}")
+
+    tell(path, f"differs from torch by {export_onnx(model, name, path, hashed, force):.1e}")
+    if stream if stream is not None else saved.model == "student":
+        live = path.with_name(f"{path.stem}{STREAM_SUFFIX}.onnx")
+        tell(live, f"differs from torch by {export_stream(model, name, live, hashed, force):.1e}")
+    if int8 and bench is not None:
+        from kdphys.export.int8 import export_int8
+
+        small = path.with_name(f"{path.stem}-int8.onnx")
+        result = export_int8(path, small, bench, force=force)
+        tell(
+            small, f"{result.int8_mae_bpm:.2f} bpm off over {result.recordings} recordings, {result.mae_bpm:.2f} before"
+        )

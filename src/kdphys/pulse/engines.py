@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ Floats = NDArray[np.floating[Any]]
 _BLOCK = 450
 #: Key of the description inside an ONNX file.
 METADATA = "kdphys"
+#: What the name of the file with the streaming graph has after that of the file with the clip graph.
+STREAM_SUFFIX = "-stream"
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,20 @@ class ModelSpec:
     lookahead: int
 
 
+def _open(model: bytes, what: str, threads: int, kind: str) -> tuple[Any, ModelSpec, dict[str, Any]]:
+    session = open_session(model, what, threads)
+    described = session.get_modelmeta().custom_metadata_map.get(METADATA)
+    if described is None:
+        raise KDPhysError(f"{what}: holds no kdphys description; write it with 'kdphys export'")
+    about = json.loads(described)
+    got = about.get("kind", "clip")
+    if got != kind:
+        other = "a clip: NAME.onnx" if kind == "clip" else f"a stream: NAME{STREAM_SUFFIX}.onnx"
+        raise KDPhysError(f"{what}: holds the {got} graph of {about['name']!r}; here it takes that of {other}")
+    fields = ("name", "size", "fs", "box_scale", "lookback", "lookahead")
+    return session, ModelSpec(*(about[field] for field in fields)), about
+
+
 class Engine:
     """An ONNX model: clips float32 (1, T, S, S, 3), 0–255 → BVP (1, T).
 
@@ -55,23 +73,70 @@ class Engine:
         threads: for one call.
 
     Raises:
-        KDPhysError: not a model that ``kdphys export`` wrote.
+        KDPhysError: not a model that ``kdphys export`` wrote, or the streaming graph.
     """
 
     def __init__(self, model: bytes, what: str, threads: int = 1) -> None:
-        self._session = open_session(model, what, threads)
-        described = self._session.get_modelmeta().custom_metadata_map.get(METADATA)
-        if described is None:
-            raise KDPhysError(f"{what}: holds no kdphys description; write it with 'kdphys export'")
-        about = json.loads(described)
-        fields = ("name", "size", "fs", "box_scale", "lookback", "lookahead")
-        self.spec = ModelSpec(*(about[field] for field in fields))
+        self._session, self.spec, self.about = _open(model, what, threads, "clip")
         self._input = self._session.get_inputs()[0].name
 
     def __call__(self, rgb: NDArray[np.float32]) -> Floats:
         """BVP float64 (T,) of a clip float32 (T, S, S, 3)."""
         out = self._session.run(None, {self._input: rgb[None]})[0]
         return np.asarray(out[0], np.float64)
+
+
+#: The states of one stream, by name; what they hold is known to the engine that made them.
+States = dict[str, Any]
+
+
+class StreamEngine:
+    """An ONNX model that takes a few frames a call and hands on what it must remember. Holds no stream itself.
+
+    Args:
+        model: content of the file.
+        what: its name for messages.
+        threads: for one call.
+
+    Raises:
+        KDPhysError: not a streaming graph that ``kdphys export`` wrote.
+    """
+
+    def __init__(self, model: bytes, what: str, threads: int = 1) -> None:
+        self._session, self.spec, self.about = _open(model, what, threads, "stream")
+        from onnxruntime import OrtValue
+
+        self._value = OrtValue.ortvalue_from_numpy
+        self._shapes = {name: tuple(shape) for name, shape in self.about["states"]}
+        self._names = ["bvp", *(f"{name}_out" for name in self._shapes)]
+
+    def begin(self) -> States:
+        """The states before the first frame."""
+        return {name: self._value(np.zeros(shape, np.float32)) for name, shape in self._shapes.items()}
+
+    def __call__(self, rgb: NDArray[np.float32], states: States) -> tuple[Floats, States]:
+        """Take the next frames.
+
+        Args:
+            rgb: float32 (T, S, S, 3), 0–255.
+            states: what the call before gave back; not changed.
+
+        Returns:
+            bvp float64 (T,) of the frames ``spec.lookahead`` before those given (without meaning where that is before
+            the first), and the new states.
+        """
+        return self._run(rgb, np.ones(len(rgb), np.float32), states)
+
+    def flush(self, states: States) -> Floats:
+        """The last ``spec.lookahead`` samples, computed as if no frame came any more."""
+        n, size = self.spec.lookahead, self.spec.size
+        return self._run(np.zeros((n, size, size, 3), np.float32), np.zeros(n, np.float32), states)[0]
+
+    def _run(self, rgb: NDArray[np.float32], present: NDArray[np.float32], states: States) -> tuple[Floats, States]:
+        # Values stay where ONNX Runtime has put them: the states are not copied between calls.
+        feeds = {"rgb": self._value(np.ascontiguousarray(rgb[None])), "present": self._value(present), **states}
+        bvp, *after = self._session.run_with_ort_values(self._names, feeds)
+        return bvp.numpy().astype(np.float64), dict(zip(self._shapes, after, strict=True))
 
 
 @dataclass(frozen=True)
@@ -81,10 +146,31 @@ class ClipMethod:
     Args:
         name: registered name.
         engine: what runs it.
+        beside: the file with the streaming graph, if there is one.
+        beside_sha256: the hash that it must have, or "" for any.
     """
 
     name: str
     engine: Engine
+    beside: Traversable | None = None
+    beside_sha256: str = ""
+
+    @cached_property
+    def live(self) -> StreamEngine | None:
+        """What runs it on a stream, frame by frame; None without such a file.
+
+        Raises:
+            KDPhysError: the file is not the streaming graph of the same weights.
+        """
+        if self.beside is None:
+            return None
+        content = self.beside.read_bytes()
+        if self.beside_sha256 and hashlib.sha256(content).hexdigest() != self.beside_sha256:
+            raise KDPhysError(f"{self.beside} is damaged (its hash is not the expected one); reinstall kdphys")
+        engine = StreamEngine(content, str(self.beside))
+        if engine.about.get("weights_sha256") != self.engine.about.get("weights_sha256"):
+            raise KDPhysError(f"{self.beside}: made from other weights than the file beside it; export both again")
+        return engine
 
     @property
     def spec(self) -> ModelSpec:
@@ -157,18 +243,23 @@ def load_onnx(path: Path) -> ClipMethod:
     if not path.is_file():
         raise KDPhysError(f"{path}: no such model file")
     engine = Engine(path.read_bytes(), str(path))
-    return ClipMethod(engine.spec.name, engine)
+    beside = path.with_name(f"{path.stem}{STREAM_SUFFIX}.onnx")
+    return ClipMethod(engine.spec.name, engine, beside if beside.is_file() else None)
 
 
 def load_bundled(name: str) -> ClipMethod:
-    """A bundled model by its name; its hash must be the one in ``assets/models.json``.
+    """A bundled model by its name; its hash must be the one in ``assets/models.json``, and so must that of its
+    streaming graph, which is listed there as NAME-stream.
 
     Raises:
         KDPhysError: damaged installation.
     """
     assets = files("kdphys") / "assets"
     content = (assets / f"{name}.onnx").read_bytes()
-    expected = json.loads((assets / "models.json").read_text())[name]["sha256"]
-    if hashlib.sha256(content).hexdigest() != expected:
+    listed = json.loads((assets / "models.json").read_text())
+    if hashlib.sha256(content).hexdigest() != listed[name]["sha256"]:
         raise KDPhysError(f"the bundled model {name!r} is damaged (its hash is not the expected one); reinstall kdphys")
-    return ClipMethod(name, Engine(content, f"the bundled model {name!r}"))
+    live = listed.get(f"{name}{STREAM_SUFFIX}")
+    beside = assets / f"{name}{STREAM_SUFFIX}.onnx" if live else None
+    engine = Engine(content, f"the bundled model {name!r}")
+    return ClipMethod(name, engine, beside, live["sha256"] if live else "")

@@ -16,6 +16,7 @@ from kdphys.containers import Frame, Pulse
 from kdphys.errors import InvalidInputError
 from kdphys.face.track import FaceTracker
 from kdphys.pipeline import DEFAULT_METHOD, FS, roi_box
+from kdphys.pulse.engines import ClipMethod
 from kdphys.pulse.estimate import Method, load_method
 from kdphys.streaming.advice import advise
 from kdphys.streaming.clock import Clock
@@ -139,8 +140,9 @@ class Session:
         self._refresh_s, self._roi = refresh_s, roi
         self._size: tuple[int, ...] = ()  # of the pictures
         self._area: Floats | None = None  # roi in pixels
-        self._rows = round(history_s * FS)
-        self._wave = open_waveform(self._method, FS, self._rows)
+        self._fs = self._method.spec.fs if isinstance(self._method, ClipMethod) else FS
+        self._rows = round(history_s * self._fs)
+        self._wave = open_waveform(self._method, self._fs, self._rows)
         self._marks = int(np.ceil(history_s / refresh_s))
         self._tracker = tracker or FaceTracker()
         self._choice = Choice(self._tracker.memory_s)
@@ -154,7 +156,7 @@ class Session:
         self._notes: list[str] = []
         self.counts = Counts()
         self.update: Update | None = None
-        self.latency_s = (self._wave.lookahead + 1) / FS + (0.0 if roi is not None else self._tracker.interval_s)
+        self.latency_s = (self._wave.lookahead + 1) / self._fs + (0.0 if roi is not None else self._tracker.interval_s)
 
     @property
     def vitals(self) -> Vitals | None:
@@ -225,7 +227,7 @@ class Session:
         """The clock of the frames moves on."""
         if self._signal is None:
             self._next = now + self._refresh_s
-            self._signal = LiveSignal(self._wave, FS, now, self._rows, self._roi is not None, self._marks)
+            self._signal = LiveSignal(self._wave, now, self._rows, self._roi is not None, self._marks)
         elif now - self._last > MAX_GAP_S:
             self.counts.gaps += 1
         else:
@@ -274,7 +276,7 @@ class Session:
         self._signal.settle()
         pulse = self._signal.pulse(self._last, self._clock.offset)
         vitals = self._measure(pulse, self._signal.open)
-        shown = cut(pulse, max(len(pulse.bvp) - round(SHOWN_S * FS), 0), len(pulse.bvp))
+        shown = cut(pulse, max(len(pulse.bvp) - round(SHOWN_S * self._fs), 0), len(pulse.bvp))
         fps = len(self._steps) / sum(self._steps) if self._steps else 0.0
         person = self.counts.persons - 1 if self.counts.persons else None
         advice = advise(vitals, self._box, self._roi is not None)

@@ -18,7 +18,6 @@ class LiveSignal:
 
     Args:
         wave: the method.
-        fs: Hz.
         t0: time of sample 0, seconds.
         rows: samples of history.
         whole: take all pixels of the box alike.
@@ -28,8 +27,9 @@ class LiveSignal:
         open: whether there is a face now.
     """
 
-    def __init__(self, wave: Waveform, fs: float, t0: float, rows: int, whole: bool, marks: int) -> None:
-        self._wave, self._fs, self._t0, self._rows, self._whole, self._marks = wave, fs, t0, rows, whole, marks
+    def __init__(self, wave: Waveform, t0: float, rows: int, whole: bool, marks: int) -> None:
+        self._wave, self._fs, self._t0 = wave, wave.fs, t0
+        self._rows, self._whole, self._marks = rows, whole, marks
         self._evidence = Ring(rows + wave.lookahead + 4 * HOLD, LiveTrace.columns)
         self.open = False
         self._begin(0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,32 +12,39 @@ from numpy.typing import NDArray
 from kdphys.clip.transform import Block
 from kdphys.dsp import runs
 from kdphys.errors import InvalidInputError
-from kdphys.pulse.engines import ClipMethod
-from kdphys.pulse.estimate import TraceMethod
+from kdphys.pulse.engines import States, StreamEngine
+from kdphys.pulse.estimate import Method, TraceMethod
 from kdphys.pulse.shape import MIN_RUN_S
 from kdphys.streaming.ring import Ring
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]
 
-#: Methods in short windows: name → (samples between the starts of windows, or 0 for half a window).
-_WINDOWED = {"pos": 1, "chrom": 0}
-_WINDOW_S = 1.6
+#: Windows of the methods whose windows are short, seconds; windows start at every sample or every half window.
+_SHORT_S = 1.6
+_EVERY_SAMPLE = {"pos": True, "chrom": False}
+#: Crops that wait until they are computed together, unless a refresh comes first, and the most in one call.
+_CHUNK, _MOST = 8, 64
+#: Samples after which functions of a context are computed at the latest.
+_LATEST = 300
 
 
 class Waveform(ABC):
     """What a method makes of a stream.
 
-    Attributes:
+    Args:
+        name: of the method.
         fs: of its samples, Hz.
         lookahead: samples of the future that one output waits for.
-        exact: whether the output is that of the whole recording.
+        rows: samples that are kept.
+
+    Attributes:
         size, box_scale: of the crops that it takes; size None: it takes the mean colour.
+        ring: the raw waveform; its ``stop`` is how far it has come.
     """
 
     size: int | None = None
     box_scale: float = 1.0
-    exact = True
 
     def __init__(self, name: str, fs: float, lookahead: int, rows: int) -> None:
         self.name, self.fs, self.lookahead = name, fs, lookahead
@@ -44,15 +52,15 @@ class Waveform(ABC):
 
     @abstractmethod
     def take(self, block: Block) -> None:
-        """Take samples: crops (N, S, S, 3) or colours (N, 3)."""
+        """Take samples: crops float32 (N, S, S, 3) or colours (N, 3)."""
 
     @abstractmethod
     def settle(self) -> None:
         """Compute what can be computed now."""
 
-    @abstractmethod
     def restart(self) -> None:
         """Forget all: another person."""
+        self.ring.clear()
 
     def raw(self, start: int, stop: int) -> tuple[Floats, Bools]:
         """The raw waveform (T,) and where there is one."""
@@ -60,97 +68,87 @@ class Waveform(ABC):
         return values[:, 0], seen
 
 
-class _Stretch:
-    """The samples of the current stretch that are still needed."""
-
-    def __init__(self) -> None:
-        self.parts: list[Floats] = []
-        self.origin = self.start = self.done = self.stop = 0  # numbers of samples
-
-    def add(self, block: Block) -> None:
-        if not self.parts:
-            self.origin = self.start = self.done = self.stop = block.start
-        if len(block.values):
-            self.parts.append(block.values)
-            self.stop = block.start + len(block.values)
-
-    def all(self) -> Floats:
-        values = np.concatenate(self.parts)
-        self.parts = [values]
-        return values
-
-    def forget(self, before: int) -> None:
-        if before > self.start:
-            self.parts = [self.all()[before - self.start :]]
-            self.start = before
-
-
-class Windowed(Waveform):
-    """A classical method whose windows are finite: each block is computed with the context that its samples depend on.
+class Contextual(Waveform):
+    """Any function of a finite context: each block is computed with the samples around it that it depends on.
 
     Args:
-        method: in windows of 1.6 s that start every ``hop`` samples from the start of the stretch.
+        function: of the samples of a stretch → wave (T,).
+        back: samples of the past that one output depends on.
+        hop: if the function's windows keep to a grid from the start of the stretch, its step.
+        least: samples of the shortest stretch that is computed.
     """
 
-    def __init__(self, method: TraceMethod, fs: float, rows: int) -> None:
-        size = int(np.ceil(_WINDOW_S * fs))
-        size += size % 2
-        hop = _WINDOWED[method.name] or size // 2
-        super().__init__(method.name, fs, size - (hop == 1), rows)
-        self._function, self._size, self._hop = method.function, size, hop
-        self._stretch = _Stretch()
+    def __init__(
+        self,
+        name: str,
+        fs: float,
+        lookahead: int,
+        rows: int,
+        function: Callable[[NDArray[Any]], Floats],
+        back: int,
+        hop: int = 1,
+        least: int = 1,
+    ) -> None:
+        super().__init__(name, fs, lookahead, rows)
+        self._function, self._back, self._hop, self._least = function, back, hop, least
+        self._begin()
+
+    def _begin(self) -> None:
+        self._samples: list[NDArray[np.float32]] = []
+        # Numbers of samples: first of the stretch, first kept, next to come out, next to come in.
+        self._origin = self._start = self._done = self._stop = 0
 
     def take(self, block: Block) -> None:
-        self._stretch.add(block)
+        if not self._samples:
+            self._origin = self._start = self._done = self._stop = block.start
+        if len(block.values):
+            self._samples.append(block.values)
+            self._stop = block.start + len(block.values)
         if block.ends:
             self._compute(0)
-            self._stretch = _Stretch()
+            self._begin()
+        elif self._stop - self._done >= self.lookahead + _LATEST:
+            self.settle()
 
     def settle(self) -> None:
         self._compute(self.lookahead)
 
     def restart(self) -> None:
-        self.ring.clear()
-        self._stretch = _Stretch()
+        super().restart()
+        self._begin()
 
     def _compute(self, lookahead: int) -> None:
-        s = self._stretch
-        stop = s.stop - lookahead
-        if s.stop - s.origin < MIN_RUN_S * self.fs or stop <= s.done:
+        stop = self._stop - lookahead
+        if self._stop - self._origin < self._least or stop <= self._done:
             return
-        wave = self._function(s.all().astype(np.float64), self.fs)
-        self.ring.put(s.done, wave[s.done - s.start : stop - s.start, None])
-        s.done = stop
-        # Windows keep their places: the context starts where a window does.
-        back = max(stop - self._size - s.origin, 0) // self._hop * self._hop
-        s.forget(s.origin + back)
+        samples = np.concatenate(self._samples)
+        wave = self._function(samples)[self._done - self._start : stop - self._start]
+        self.ring.put(self._done, wave[:, None])
+        self._done = stop
+        keep = self._origin + max(stop - self._back - self._origin, 0) // self._hop * self._hop
+        self._samples, self._start = [samples[keep - self._start :]], keep
 
 
 class Rolling(Waveform):
     """A classical method in windows of 10 s: computed anew over the last samples at each refresh.
 
-    Waiting for all windows that cover a sample would take 10 s. What is told now is as if the recording ended here.
+    Waiting for all windows that cover a sample would take 10 s. What is told instead is what would be told of a
+    recording that ends now.
     """
-
-    exact = False
 
     def __init__(self, method: TraceMethod, fs: float, rows: int) -> None:
         super().__init__(method.name, fs, 0, rows)
         self._function = method.function
-        self._colour = Ring(rows, 3)
-        self.ring = self._colour
+        self.ring = Ring(rows, 3)
 
     def take(self, block: Block) -> None:
-        self._colour.put(block.start, block.values.astype(np.float64))
+        self.ring.put(block.start, block.values)
 
     def settle(self) -> None:
-        pass
-
-    def restart(self) -> None:
-        self._colour.clear()
+        """Nothing waits."""
 
     def raw(self, start: int, stop: int) -> tuple[Floats, Bools]:
-        rgb, valid = self._colour.view(start, stop)
+        rgb, valid = self.ring.view(start, stop)
         raw, seen = np.zeros(len(rgb)), np.zeros(len(rgb), bool)
         for run in runs(valid):
             if run.stop - run.start >= MIN_RUN_S * self.fs:
@@ -158,7 +156,58 @@ class Rolling(Waveform):
         return raw, seen
 
 
-def open_waveform(method: TraceMethod | ClipMethod, fs: float, rows: int) -> Waveform:
+class Learned(Waveform):
+    """A learned method, run by its streaming graph: each frame is computed once."""
+
+    def __init__(self, engine: StreamEngine, name: str, rows: int) -> None:
+        spec = engine.spec
+        super().__init__(name, spec.fs, spec.lookahead, rows)
+        self.size, self.box_scale = spec.size, spec.box_scale
+        self._engine = engine
+        self._begin()
+
+    def _begin(self) -> None:
+        self._states: States | None = None
+        self._waiting: list[NDArray[np.float32]] = []
+        self._next = self._done = 0  # numbers of samples: next to come in, next to come out
+
+    def take(self, block: Block) -> None:
+        if self._states is None:
+            self._states = self._engine.begin()
+            self._next = self._done = block.start
+        if len(block.values):
+            self._waiting.append(block.values)
+        if block.ends:
+            self.settle()
+            if self._next > self._done:
+                self._put(self._engine.flush(self._states), self._next)
+            self._begin()
+        elif sum(len(part) for part in self._waiting) >= _CHUNK:
+            self.settle()
+
+    def settle(self) -> None:
+        if not self._waiting or self._states is None:
+            return
+        rgb = np.concatenate(self._waiting)
+        self._waiting.clear()
+        for first in range(0, len(rgb), _MOST):
+            part = rgb[first : first + _MOST]
+            bvp, self._states = self._engine(part, self._states)
+            self._next += len(part)
+            self._put(bvp, self._next - self.lookahead)
+
+    def restart(self) -> None:
+        super().restart()
+        self._begin()
+
+    def _put(self, bvp: Floats, stop: int) -> None:
+        """Keep samples that end before number ``stop``, without those before the first frame."""
+        if stop > self._done:
+            self.ring.put(self._done, bvp[len(bvp) - (stop - self._done) :, None])
+            self._done = stop
+
+
+def open_waveform(method: Method, fs: float, rows: int) -> Waveform:
     """A method on a stream.
 
     Args:
@@ -169,6 +218,31 @@ def open_waveform(method: TraceMethod | ClipMethod, fs: float, rows: int) -> Wav
     Raises:
         InvalidInputError: the method needs the whole recording.
     """
-    if isinstance(method, ClipMethod):
-        raise InvalidInputError(f"method {method.name!r} does not run on a stream yet; take 'pos'")
-    return (Windowed if method.name in _WINDOWED else Rolling)(method, fs, rows)
+    if isinstance(method, TraceMethod):
+        return _classical(method, fs, rows)
+    spec = method.spec
+    if spec.lookback < 0 or spec.lookahead < 0:
+        raise InvalidInputError(
+            f"method {method.name!r} looks at the whole recording and cannot run on a stream; "
+            "take 'student' or a classical one such as 'pos'"
+        )
+    if method.live is not None:
+        return Learned(method.live, method.name, rows)
+    wave = Contextual(method.name, spec.fs, spec.lookahead, rows, method.engine, spec.lookback)
+    wave.size, wave.box_scale = spec.size, spec.box_scale
+    return wave
+
+
+def _classical(method: TraceMethod, fs: float, rows: int) -> Waveform:
+    if method.name not in _EVERY_SAMPLE:
+        return Rolling(method, fs, rows)
+    every = _EVERY_SAMPLE[method.name]
+    size = int(np.ceil(_SHORT_S * fs))
+    size += 0 if every else size % 2
+
+    def function(rgb: NDArray[Any]) -> Floats:
+        return method.function(rgb.astype(np.float64), fs)
+
+    least = int(np.ceil(MIN_RUN_S * fs))
+    hop = 1 if every else size // 2
+    return Contextual(method.name, fs, size - every, rows, function, size, hop, least)

@@ -1,0 +1,132 @@
+"""What the exports share: torch to ONNX, the description inside the file, writing it whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from kdphys.errors import KDPhysError, OutputError
+from kdphys.models.base import PulseModel
+from kdphys.pulse.engines import METADATA
+
+OPSET = 18
+#: Largest difference between torch and ONNX Runtime that is let through, relative to the output's spread (at least 1).
+TOLERANCE = 1e-4
+
+
+def describe(model: PulseModel, name: str, kind: str, weights_sha256: str, **more: Any) -> dict[str, Any]:
+    """What a file says about itself.
+
+    Args:
+        model: what is in it.
+        name: registered name.
+        kind: "clip" or "stream".
+        weights_sha256: hash of the weights that it was made from.
+        more: entries of this kind of graph.
+    """
+    return {
+        "name": name,
+        "kind": kind,
+        "size": model.size,
+        "fs": model.fs,
+        "box_scale": model.box_scale,
+        "lookback": -1 if model.lookback is None else model.lookback,
+        "lookahead": -1 if model.lookahead is None else model.lookahead,
+        "normalisation": model.normalisation,
+        "opset": OPSET,
+        "version": version("kdphys"),
+        "weights_sha256": weights_sha256,
+        **more,
+    }
+
+
+def convert(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    dynamic: tuple[Any, ...],
+    about: Mapping[str, Any],
+) -> bytes:
+    """A module as the content of an ONNX file.
+
+    Args:
+        module: in eval mode.
+        example: arguments.
+        inputs, outputs: names.
+        dynamic: of each argument, its axes that may differ.
+        about: the description.
+    """
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        path = Path(folder) / "model.onnx"
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_shapes=dynamic,
+            verbose=False,
+        )
+        assert program is not None
+        program.save(str(path), external_data=False)
+        graph = onnx.load(str(path))
+    return pack(graph, about)
+
+
+def pack(graph: Any, about: Mapping[str, Any]) -> bytes:
+    """The content of a file: a checked graph with its description."""
+    del graph.metadata_props[:]
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = METADATA, json.dumps(dict(about), sort_keys=True)
+    onnx.checker.check_model(graph)
+    return bytes(graph.SerializeToString())
+
+
+def check_parity(name: str, worst: float) -> float:
+    """Let ``worst`` through if it is small enough.
+
+    Raises:
+        KDPhysError: it is not.
+    """
+    if not worst <= TOLERANCE:
+        raise KDPhysError(
+            f"{name}: ONNX differs from torch by {worst:.1e} (relative), more than {TOLERANCE:g}: not written"
+        )
+    return worst
+
+
+def check_free(path: Path, force: bool) -> None:
+    """Refuse to overwrite.
+
+    Raises:
+        OutputError: the file exists and ``force`` is not set.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already; overwrite it with --force")
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file; what is cut short leaves nothing behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        part.write_bytes(content)
+        part.replace(path)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,60 @@
+"""Eight bits are let through when heart rates stay, and refused with the numbers when they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kdphys.errors import DataError, KDPhysError
+from kdphys.export import int8
+from kdphys.export.int8 import Crops, export_int8
+from kdphys.pulse.engines import Engine, load_onnx
+from tests.export.make import Exported
+
+
+@pytest.fixture
+def bench(tmp_path: Path, demo_path: Path) -> Path:
+    """A benchmark of one recording."""
+    folder = tmp_path / "bench"
+    folder.mkdir()
+    for suffix in (".mp4", ".csv"):
+        (folder / f"demo{suffix}").write_bytes(demo_path.with_suffix(suffix).read_bytes())
+    return folder
+
+
+def test_is_quantised_judged_and_refused(
+    student: Exported, bench: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(int8, "LARGEST_RISE_BPM", 1e9)
+    path = tmp_path / "student-int8.onnx"
+    result = export_int8(student.clip, path, bench, cache=tmp_path / "cache")
+    assert result.recordings == 1
+    rgb = next(iter(Crops(bench, load_onnx(student.clip).spec, tmp_path / "cache"))).rgb
+    method = load_onnx(path)
+    assert method.engine.about["precision"] == "int8"
+    assert (method.spec.name, method.spec.lookahead) == ("student", 28)
+    exact, rough = load_onnx(student.clip).engine(rgb), method.engine(rgb)
+    assert np.abs(exact - rough).max() > 1e-4  # it is not the same
+    assert float(np.corrcoef(exact, rough)[0, 1]) > 0.9  # but close
+    # From here on the crops come from the cache: the videos are not needed any more.
+    monkeypatch.setattr(int8, "extract_clip", None)
+    truth = iter([72.0, 72.5] * 2)
+    monkeypatch.setattr(int8, "_rate", lambda engine, sample: sample.ref_bpm + next(truth) - 72.0)
+    monkeypatch.setattr(int8, "LARGEST_RISE_BPM", 0.1)
+    with pytest.raises(KDPhysError, match=r"rises from 0\.00 to 0\.50 bpm, by more than 0\.1: not written"):
+        export_int8(student.clip, tmp_path / "no.onnx", bench, cache=tmp_path / "cache")
+    assert not (tmp_path / "no.onnx").exists()
+
+
+def test_the_reference_of_the_crops_is_that_of_the_stretch(student: Exported, bench: Path, tmp_path: Path) -> None:
+    (sample,) = Crops(bench, Engine(student.clip.read_bytes(), "it").spec, tmp_path / "cache")
+    assert sample.rgb.shape == (360, 12, 12, 3)
+    assert sample.ref_bpm == pytest.approx(72.0, abs=1.0)
+
+
+def test_a_folder_without_faces_is_no_benchmark(student: Exported, bench: Path, tmp_path: Path) -> None:
+    (bench / "demo.csv").write_text("time,hr_bpm\n100.0,70\n101.0,70\n")
+    with pytest.raises(DataError, match="no recording with 6 s of face and a reference"):
+        export_int8(student.clip, tmp_path / "no.onnx", bench)

@@ -1,0 +1,12 @@
+"""The files that the tests of streams look at."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.export.make import Exported, exported_student
+
+
+@pytest.fixture(scope="session")
+def student() -> Exported:
+    return exported_student()
