@@ -31,6 +31,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: Length of the waveform in an update, seconds.
 SHOWN_S = 10.0
+#: The camera's rate is that of so many seconds.
+_FPS_S = 4.0
 #: The face whose box is given; the tracker counts its own from 0.
 _GIVEN = -1
 
@@ -148,7 +150,7 @@ class Session:
         self._choice = Choice(self._tracker.memory_s)
         self._measure = LiveVitals(window_s, refresh_s, history_s)
         self._clock = Clock()
-        self._steps: deque[float] = deque(maxlen=90)
+        self._steps: deque[float] = deque(maxlen=480)  # between the frames of the last seconds
         self._last = self._next = np.nan
         self._signal: LiveSignal | None = None
         self._closed = self._warm = False
@@ -232,6 +234,8 @@ class Session:
             self.counts.gaps += 1
         else:
             self._steps.append(now - self._last)
+            while sum(self._steps) > _FPS_S and len(self._steps) > 1:
+                self._steps.popleft()
         self._last = now
 
     def _find(self, frame: Frame, box: Floats | None) -> list[tuple[Frame, dict[int, tuple[Floats, float]]]]:

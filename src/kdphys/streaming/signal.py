@@ -94,10 +94,8 @@ class LiveSignal:
             t: time of the newest frame, seconds.
             offset: of the clock against that of the frames, seconds.
         """
-        if self.open:
-            stop = max(self._wave.ring.stop, self._evidence.stop - self._wave.lookahead, self._first)
-        else:
-            stop = max(self._wave.ring.stop, self._number(t) + 1)
+        newest = self._number(self._last) - self._wave.lookahead if self.open else self._number(t) + 1
+        stop = max(self._wave.ring.stop, newest, self._first)
         start = max(self._first, stop - self._rows)
         raw, seen = self._wave.raw(start, stop)
         evidence = self._trace.evidence(*self._evidence.view(start, stop))

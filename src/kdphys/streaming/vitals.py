@@ -71,8 +71,9 @@ class LiveVitals:
         """
         end = pulse.t0 + len(pulse.bvp) / pulse.fs
         now = self._now(pulse, face)
-        self._course.append(now)
-        while self._course[0].t1 <= end - self._history_s:
+        if now.t1 - now.t0 >= MIN_HR_S - 0.5 / pulse.fs:
+            self._course.append(now)
+        while self._course and self._course[0].t1 <= end - self._history_s:
             self._course.popleft()
         course = tuple(self._course)
         answered = [w for w in course if w.hr_bpm is not None]
@@ -87,7 +88,7 @@ class LiveVitals:
         else:
             hr = Estimate(now.hr_bpm, "bpm", (now.t0, now.t1), now.sqi, MIN_HR_S)
             rr, reasons = respiration(pulse, beats, rows, now.sqi), ()
-        coverage = len(answered) / len(course)
+        coverage = len(answered) / len(course) if course else 0.0
         hrv = variability(kept, left_out, now.sqi)
         return Vitals(hr, rr, hrv, beats, rows[:, 1], now.sqi, (pulse.t0, end), course, coverage, reasons, pulse.method)
 

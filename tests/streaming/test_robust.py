@@ -1,0 +1,201 @@
+"""Streams as they are: clocks that jump, faces that come and go, cameras that change their rate, hours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import kdphys
+from kdphys.containers import Frame
+from kdphys.streaming import Session, Update
+from tests.streaming.scene import BOX, Skin, wave
+
+
+def run(session: Session, skin: Skin, seconds: float, fps: float = 30.0, start: float = 0.0) -> list[Update]:
+    """Push skin at a rate."""
+    return [u for rgb, t in skin.frames(seconds, fps, start) if (u := session.push(rgb, t, box=BOX))]
+
+
+def test_a_clock_that_is_set_back_is_followed() -> None:
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    run(session, skin, 15, start=1000.0)
+    assert session.counts.late == 0
+    updates = run(session, skin, 15, start=500.0)
+    assert session.counts.clock_jumps == 1
+    assert session.counts.late == 30  # one second, until it was plain
+    assert any("clock" in note for u in updates for note in u.notes)
+    last = updates[-1]
+    assert last.t == pytest.approx(515, abs=1.1)
+    assert last.vitals.hr_bpm == pytest.approx(72, abs=1)
+    assert last.pulse.times[-1] == pytest.approx(last.t - session.latency_s + 0.16, abs=0.1)
+
+
+def test_a_jump_forward_is_a_gap() -> None:
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    run(session, skin, 12)
+    updates = run(session, skin, 13, start=9000.0)
+    assert session.counts.gaps == 1
+    assert updates[0].vitals.hr_bpm is None  # nothing is told of what was not seen
+    assert updates[-1].vitals.hr_bpm == pytest.approx(72, abs=1)
+    assert len(updates[-1].vitals.course) < 20
+
+
+def test_times_that_are_no_numbers_and_stand_still() -> None:
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    run(session, skin, 10)
+    before = session.update
+    for t in (np.nan, np.inf, -np.inf, *[9.0] * 100):
+        assert session.push(skin.at(0.0), t, box=BOX) is None
+    assert session.counts.late == 103
+    assert session.counts.clock_jumps == 0
+    assert session.update is before
+    assert run(session, skin, 5, start=10.0)[-1].vitals.hr_bpm == pytest.approx(72, abs=1)
+
+
+def test_a_camera_that_changes_its_rate() -> None:
+    skin, session = Skin(80.0), kdphys.stream("pos")
+    assert run(session, skin, 12, fps=30)[-1].fps == pytest.approx(30, abs=0.1)
+    after = run(session, skin, 15, fps=15, start=12.0)
+    assert after[-1].fps == pytest.approx(15, abs=0.1)
+    assert after[-1].vitals.hr_bpm == pytest.approx(80, abs=1)
+    slow = run(session, skin, 12, fps=5, start=27.0)
+    assert slow[-1].fps == pytest.approx(5, abs=0.1)
+    back = run(session, skin, 60, fps=30, start=39.0)
+    assert back[-1].vitals.hr_bpm == pytest.approx(80, abs=1)
+
+
+def test_advice_and_reasons() -> None:
+    skin = Skin(72.0)
+    with kdphys.stream("pos") as session:
+        for rgb, t in skin.frames(9):
+            session.push((rgb * 0.1).astype(np.uint8), t, box=BOX)
+    assert session.update is not None
+    assert session.update.vitals.reasons == ("too dark",)
+    assert session.update.advice[:1] == ("more light",)
+    assert "come closer" in session.update.advice
+    with kdphys.stream("pos") as session:
+        session.push(np.full((60, 80, 3), 90, np.uint8), 0.0)
+    assert session.update is not None
+    assert session.update.person is None
+    assert session.update.advice[0] == "no face: look into the camera"
+
+
+def test_a_part_of_the_picture_needs_no_face() -> None:
+    skin = Skin(65.0)
+    with kdphys.stream("pos", roi="full") as session:
+        for rgb, t in skin.frames(14):
+            session.push(rgb, t)
+    assert session.vitals is not None
+    assert session.vitals.hr_bpm == pytest.approx(65, abs=1)
+
+
+def small(frames: list[Frame]) -> list[NDArray[np.uint8]]:
+    """Every third picture at half the size: 10 a second."""
+    return [np.asarray(cv2.resize(np.asarray(f.rgb), (320, 240), interpolation=cv2.INTER_AREA)) for f in frames[::3]]
+
+
+class Scene:
+    """Two places side by side in which people may be."""
+
+    def __init__(self, left: list[NDArray[np.uint8]]) -> None:
+        self.left = left
+        self.empty = np.full_like(left[0], 70)
+        self.there = np.array([1.0, 0.0])
+        other = [p[40:200, 80:240].copy() for p in left]  # nearer to the camera, turned, in another light
+        self.right = [cv2.resize((p[:, ::-1] * 0.7).astype(np.uint8), (320, 320))[40:280] for p in other]
+
+    def play(self, session: Session, seconds: float, start: float, left: bool, right: bool) -> list[Update]:
+        """People come and go within a second: a picture that changes at once is another scene."""
+        out = []
+        for k in range(round(seconds * 10)):
+            at = (k + round(start * 10)) % len(self.left)
+            self.there += np.clip([left - self.there[0], right - self.there[1]], -0.1, 0.1)
+            picture = np.hstack(
+                [
+                    cv2.addWeighted(person[at], share, self.empty, 1 - share, 0)
+                    for person, share in zip((self.left, self.right), self.there, strict=True)
+                ]
+            )
+            if update := session.push(Frame(picture, start + k / 10)):
+                out.append(update)
+        return out
+
+
+def test_a_face_that_goes_for_a_moment_is_the_same_person(demo_frames: list[Frame]) -> None:
+    scene, session = Scene(small(demo_frames)), kdphys.stream("pos")
+    scene.play(session, 9, 0.0, True, False)
+    assert session.update is not None
+    assert session.update.person == 0
+    gone = scene.play(session, 2, 9.0, False, False)
+    assert gone[-1].box is None
+    assert gone[-1].advice[0] == "no face: look into the camera"
+    back = scene.play(session, 9, 11.0, True, False)
+    assert back[-1].person == 0
+    assert session.counts.lost == 1
+    assert session.counts.persons == 1
+    assert back[-1].box is not None
+    assert back[-1].vitals.course[0].t1 < 9.0  # what was told before still stands
+    assert back[-1].vitals.reasons in ((), ("no periodic component",))
+
+
+def test_a_face_that_stays_away_begins_anew(demo_frames: list[Frame]) -> None:
+    scene, session = Scene(small(demo_frames)), kdphys.stream("pos")
+    scene.play(session, 8, 0.0, True, False)
+    gone = scene.play(session, 13, 8.0, False, False)
+    assert gone[-1].vitals.reasons == ("no face",)
+    assert not gone[-1].pulse.valid.any()
+    back = scene.play(session, 9, 21.0, True, False)
+    assert back[-1].person == 1
+    assert back[1].vitals.reasons == ("too short",)
+    assert back[-1].vitals.course[0].t1 > 21.0
+    assert any("another person" in note for u in back for note in u.notes)
+
+
+def test_another_person_takes_over_only_when_the_first_is_gone_for_long(demo_frames: list[Frame]) -> None:
+    scene, session = Scene(small(demo_frames)), kdphys.stream("pos")
+    scene.play(session, 4, 0.0, True, False)
+    both = scene.play(session, 3, 4.0, True, True)
+    assert {u.person for u in both} == {0}
+    assert all(u.box is not None and u.box[0] < 320 for u in both)
+    waiting = scene.play(session, 2, 7.0, False, True)
+    assert {u.person for u in waiting} == {0}
+    other = scene.play(session, 6, 9.0, False, True)
+    assert other[-1].person == 1
+    assert other[-1].box is not None
+    assert other[-1].box[0] >= 300
+    assert session.counts.persons == 2
+    back = scene.play(session, 2, 15.0, True, True)
+    assert back[-1].person == 1  # who is measured stays
+
+
+def resident_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+def test_an_hour_of_constant_memory_without_drift() -> None:
+    """32,400 frames at 9 a second, a third of them at odd times."""
+    hr, fps, rng = 72.0, 9.0, np.random.default_rng(0)
+    skin = Skin(hr)
+    session = kdphys.stream("pos", refresh_s=20.0)
+    start = 1.7e9  # seconds since 1970, as cameras count
+    memory = []
+    for k in range(32_400):
+        t = start + k / fps + (rng.uniform(-0.02, 0.02) if k % 3 == 0 else 0.0)
+        if session.push(skin.at(t - start), t, box=BOX):
+            memory.append(resident_mb())
+    last = session.close()
+    assert last is not None
+    assert memory[-1] - memory[20] < 3.0
+    assert last.vitals.hr_bpm == pytest.approx(hr, abs=0.5)
+    # Samples lie where their times say: the wave has the phase of the pulse an hour after the first frame.
+    t, n = last.pulse.times[:-20] - start, len(last.pulse.bvp) - 20
+    delays = np.arange(-0.2, 0.2, 0.005)
+    fit = [float(np.corrcoef(last.pulse.bvp[:n], [wave(x + d, hr) for x in t])[0, 1]) for d in delays]
+    assert abs(delays[int(np.argmax(fit))]) < 0.04
+    assert max(fit) > 0.8
+    assert last.t == pytest.approx(start + 3600, abs=0.2)
