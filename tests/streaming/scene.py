@@ -23,14 +23,16 @@ def wave(t: float, hr_bpm: float) -> float:
 class Skin:
     """Pictures uint8 (SIDE, SIDE, 3) at any time, with the noise of a camera."""
 
-    def __init__(self, hr_bpm: float = 72.0, seed: int = 0) -> None:
+    def __init__(self, hr_bpm: float = 72.0, seed: int = 0, breaths: float = 0.0) -> None:
         self.hr_bpm = hr_bpm
+        self._breaths = breaths / 60  # Hz; deepens and weakens the pulse, and shades the skin
         self._rng = np.random.default_rng(seed)
         self._noise = self._rng.normal(0, 1, (64, SIDE, SIDE, 3)).astype(np.float32)
 
     def at(self, t: float) -> NDArray[np.uint8]:
         """The picture at ``t`` seconds."""
-        colour = _SKIN * (1 - 0.006 * _PULSE * wave(t, self.hr_bpm))
+        breath = np.sin(2 * np.pi * self._breaths * t)
+        colour = _SKIN * (1 - 0.006 * (1 + 0.3 * breath) * _PULSE * wave(t, self.hr_bpm) + 0.004 * breath)
         i, j = self._rng.integers(0, 64, 2)
         return (colour.astype(np.float32) + self._noise[i] + self._noise[j] + 0.5).astype(np.uint8)
 

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 import kdphys
+from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Frame
 from kdphys.streaming import Session, Update
 from tests.streaming.scene import BOX, Skin, wave
@@ -91,6 +92,26 @@ def test_a_part_of_the_picture_needs_no_face() -> None:
             session.push(rgb, t)
     assert session.vitals is not None
     assert session.vitals.hr_bpm == pytest.approx(65, abs=1)
+
+
+def test_breathing_and_variability_after_their_minimum() -> None:
+    """Variability over minutes from a history of one minute."""
+    frames = list(Skin(66.0, breaths=15.0).frames(170, 10))
+    session, builder, by_time = kdphys.stream("pos", refresh_s=2.0), TraceBuilder(30.0, 0.0), {}
+    for rgb, t in frames:
+        builder.add(Frame(rgb, t), BOX)
+        if update := session.push(rgb, t, box=BOX):
+            by_time[round(t)] = update.vitals
+    last = session.close()
+    assert last is not None
+    assert "too short" in (by_time[20].rr.reason or "")
+    assert by_time[60].rr_brpm == pytest.approx(15, abs=1)
+    assert last.vitals.rr_brpm == pytest.approx(15, abs=1)
+    assert by_time[100].hrv["lf"].value is None
+    whole = kdphys.measure_vitals(kdphys.load_method("pos").pulse(builder.build()))
+    for name, ours in last.vitals.hrv.items():
+        assert ours.window == pytest.approx(whole.hrv[name].window, abs=1.5)
+        assert ours.value == pytest.approx(whole.hrv[name].value, rel=0.1)
 
 
 def small(frames: list[Frame]) -> list[NDArray[np.uint8]]:
