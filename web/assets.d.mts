@@ -1,0 +1,2 @@
+export function addAssets(outDir: string): void;
+export function stamp(outDir: string, options: { sources: boolean }): void;

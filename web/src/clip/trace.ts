@@ -1,0 +1,164 @@
+/** One face over time, reduced to numbers: colour and the evidence about its quality, kept for a limited time. */
+
+import { crop, square } from "./crop";
+import type { Box, Picture } from "./picture";
+import { Resampler, type Block } from "./resampler";
+import { GRID, SIZE, SkinWeights, skinMeans } from "./skin";
+
+/** A stretch without a face, or without frames, longer than this stays a gap, seconds. */
+export const MAX_GAP_S = 0.5;
+const PATCHES = GRID * GRID;
+/** Columns: R, G, B, luma, clipped, motion, the patches' colours, whether each patch was seen. */
+const COLOURS = 6;
+const SEEN = COLOURS + 3 * PATCHES;
+const COLUMNS = SEEN + PATCHES;
+
+/** What was seen beside the pulse, on the pulse's clock; see kdphys/containers.py. */
+export interface Evidence {
+  rgb: Float64Array; // T × 3, NaN in gaps
+  patches: Float32Array; // T × P × 3
+  nPatches: number;
+  luma: Float64Array;
+  clipped: Float64Array;
+  motion: Float64Array;
+  sourceFps: number;
+}
+
+/** A stretch of a trace: samples `start` … on the clock of `fs` and `t0`. */
+export interface Trace {
+  fs: number;
+  t0: number; // time of the first of these samples, seconds
+  valid: Uint8Array;
+  evidence: Evidence;
+}
+
+export class TraceBuilder {
+  private readonly skin = new SkinWeights();
+  private readonly stream: Resampler;
+  private readonly table: Float32Array;
+  private readonly filled: Float64Array; // which sample number each row of the ring holds
+  private readonly held = new Float64Array(3 * PATCHES);
+  private last: { t: number; box: Box } | null = null;
+  private steps: number[] = [];
+  private stop = 0;
+
+  /**
+   * @param fs Hz.
+   * @param t0 time of sample 0, seconds.
+   * @param capacity samples that are kept.
+   */
+  constructor(
+    readonly fs: number,
+    readonly t0: number,
+    readonly capacity: number,
+  ) {
+    this.stream = new Resampler(fs, t0, MAX_GAP_S);
+    this.table = new Float32Array(capacity * COLUMNS);
+    this.filled = new Float64Array(capacity).fill(-1);
+  }
+
+  /** Number of samples that are settled, counted from sample 0. */
+  get settled(): number {
+    return this.stop;
+  }
+
+  /** Take a picture and the face box in it; give what is settled. A face without any usable skin counts as missing. */
+  add(picture: Picture, t: number, box: Box): Block[] {
+    const face = crop(picture, square(box, 1), SIZE);
+    return face ? this.addFace(face, t, box) : [];
+  }
+
+  /** Take a face (64 × 64 RGB, 0–255, of the face box) that is cut out already. */
+  addFace(face: Float32Array, t: number, box: Box): Block[] {
+    const { mean, patches } = skinMeans(face, this.skin.update(face, t));
+    let motion = 0;
+    if (this.last) {
+      const step = Math.max(t - this.last.t, 1e-3);
+      const moved = box.reduce((total, v, k) => total + Math.abs(v - this.last!.box[k]!), 0) / 4;
+      motion = moved / Math.max(box[2] - box[0], 1) / step;
+      if (t - this.last.t <= MAX_GAP_S) this.steps.push(t - this.last.t);
+      if (this.steps.length > 300) this.steps.shift();
+    }
+    this.last = { t, box: [...box] };
+    if (!mean.every(Number.isFinite)) return [];
+    const row = new Float32Array(COLUMNS);
+    row.set(mean);
+    row[3] = 0.299 * mean[0] + 0.587 * mean[1] + 0.114 * mean[2];
+    row[4] = clippedShare(face);
+    row[5] = motion;
+    for (let p = 0; p < PATCHES; p++) {
+      const colour = patches.subarray(3 * p, 3 * p + 3);
+      if (!colour.every(Number.isFinite)) continue;
+      this.held.set(colour, 3 * p);
+      row[SEEN + p] = 1;
+    }
+    row.set(this.held, COLOURS);
+    return this.keep(this.stream.push(t, row));
+  }
+
+  /** End the stretch: settle what waits for the next frame. */
+  flush(): Block[] {
+    return this.keep(this.stream.flush());
+  }
+
+  private keep(blocks: Block[]): Block[] {
+    for (const block of blocks)
+      block.rows.forEach((row, k) => {
+        const n = block.start + k;
+        this.table.set(row, (n % this.capacity) * COLUMNS);
+        this.filled[n % this.capacity] = n;
+        this.stop = Math.max(this.stop, n + 1);
+      });
+    return blocks;
+  }
+
+  /** The samples `from` … `to` (not included); what was not seen, or is forgotten, is not valid. */
+  slice(from: number, to: number): Trace {
+    const n = to - from;
+    const at = Int32Array.from({ length: n }, (_, k) => {
+      const slot = (from + k) % this.capacity;
+      return this.filled[slot] === from + k ? slot * COLUMNS : -1;
+    });
+    const valid = Uint8Array.from(at, (slot) => Number(slot >= 0));
+    const count = valid.reduce((total, v) => total + v, 0);
+    const kept: number[] = [];
+    for (let p = 0; p < PATCHES; p++) {
+      let seen = 0;
+      for (const slot of at) if (slot >= 0) seen += this.table[slot + SEEN + p]!;
+      if (seen > 0.9 * Math.max(count, 1)) kept.push(p);
+    }
+    const column = (c: number): Float64Array => Float64Array.from(at, (slot) => (slot < 0 ? NaN : this.table[slot + c]!));
+    const rgb = new Float64Array(3 * n).fill(NaN);
+    const patches = new Float32Array(3 * n * kept.length).fill(NaN);
+    at.forEach((slot, k) => {
+      if (slot < 0) return;
+      rgb.set(this.table.subarray(slot, slot + 3), 3 * k);
+      kept.forEach((p, i) => {
+        const colour = slot + COLOURS + 3 * p;
+        patches.set(this.table.subarray(colour, colour + 3), 3 * (k * kept.length + i));
+      });
+    });
+    const span = this.steps.reduce((total, s) => total + s, 0);
+    const evidence: Evidence = {
+      rgb,
+      patches,
+      nPatches: kept.length,
+      luma: column(3),
+      clipped: column(4),
+      motion: column(5),
+      sourceFps: span > 0 ? this.steps.length / span : 0,
+    };
+    return { fs: this.fs, t0: this.t0 + from / this.fs, valid, evidence };
+  }
+}
+
+/** Share of the middle of the face that is over-exposed. */
+function clippedShare(face: Float32Array): number {
+  let over = 0;
+  for (let y = 8; y < SIZE - 8; y++)
+    for (let x = 8; x < SIZE - 8; x++) {
+      const k = 3 * (y * SIZE + x);
+      if (Math.max(face[k]!, face[k + 1]!, face[k + 2]!) > 250) over++;
+    }
+  return over / (SIZE - 16) ** 2;
+}

@@ -1,0 +1,54 @@
+/** Power spectra and their peaks. */
+
+import { fft, powerOfTwo } from "./fft";
+import { clamp, mean } from "./stats";
+
+/** Power at frequencies `k × step` Hz. */
+export interface Spectrum {
+  step: number;
+  power: Float64Array;
+}
+
+const windows = new Map<number, Float64Array>();
+
+/** The symmetric Hann window of `n` samples. */
+export function hann(n: number): Float64Array {
+  let w = windows.get(n);
+  if (!w) {
+    w = Float64Array.from({ length: n }, (_, k) => (n > 1 ? 0.5 - 0.5 * Math.cos((2 * Math.PI * k) / (n - 1)) : 1));
+    windows.set(n, w);
+    if (windows.size > 64) windows.delete(windows.keys().next().value!);
+  }
+  return w;
+}
+
+/** Power spectrum of a whole signal without its mean, Hann-windowed and zero-padded to bins of `resolution` Hz or finer. */
+export function spectrum(x: Float64Array, fs: number, resolution = 0.05 / 60): Spectrum {
+  const size = powerOfTwo(Math.max(Math.ceil(Math.max(fs / resolution, x.length)), 16));
+  const re = new Float64Array(size);
+  const im = new Float64Array(size);
+  const w = hann(x.length);
+  const m = mean(x);
+  for (let k = 0; k < x.length; k++) re[k] = (x[k]! - m) * w[k]!;
+  fft(re, im);
+  const power = new Float64Array(size / 2 + 1);
+  for (let k = 0; k < power.length; k++) power[k] = re[k]! ** 2 + im[k]! ** 2;
+  return { step: fs / size, power };
+}
+
+/** Frequency (Hz) of the highest power in [low, high], refined by a parabola through three bins. */
+export function peakFrequency({ step, power }: Spectrum, low: number, high: number): number {
+  let best = -1;
+  for (let k = 0; k < power.length; k++) {
+    const f = k * step;
+    if (f >= low && f <= high && (best < 0 || power[k]! > power[best]!)) best = k;
+  }
+  if (best < 0) throw new RangeError(`no spectrum bin between ${low} and ${high} Hz`);
+  let f = best * step;
+  if (best > 0 && best < power.length - 1) {
+    const [left, mid, right] = [power[best - 1]!, power[best]!, power[best + 1]!];
+    const bend = left - 2 * mid + right;
+    if (bend < 0) f += ((0.5 * (left - right)) / bend) * step;
+  }
+  return clamp(f, low, high);
+}

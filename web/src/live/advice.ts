@@ -1,0 +1,27 @@
+/** What the person in front of the camera can do about it; the words of kdphys/streaming/advice.py. */
+
+import type { Box } from "../clip/picture";
+import type { Reason } from "../vitals/quality";
+
+/** A face narrower than this has too few pixels. */
+const MIN_FACE_PX = 48;
+
+const FOR_REASON: Record<Reason, string> = {
+  "no face": "no face: look into the camera",
+  "too short": "keep still: measuring",
+  "fs too low": "the camera is too slow: 8 frames a second are needed",
+  "too dark": "more light",
+  "over-exposed": "less light on the face",
+  "repeating picture": "the picture repeats itself: show a living face",
+  "too much motion": "hold still",
+  "no periodic component": "hold still, with even light on the face",
+};
+
+/** Short sentences, most important first; none when all is well. */
+export function advise(reason: Reason | null, box: Box | null): string[] {
+  const out = new Set<string>();
+  if (!box) out.add(FOR_REASON["no face"]);
+  if (reason) out.add(FOR_REASON[reason]);
+  if (box && box[2] - box[0] < MIN_FACE_PX) out.add("come closer");
+  return [...out];
+}

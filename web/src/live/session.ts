@@ -1,0 +1,198 @@
+/** Frames in, vital signs out, each second, for as long as there are frames; as kdphys/streaming/session.py. */
+
+import { crop, square } from "../clip/crop";
+import type { Box, Picture } from "../clip/picture";
+import { Resampler } from "../clip/resampler";
+import { MAX_GAP_S, TraceBuilder } from "../clip/trace";
+import type { Face } from "../face/detect";
+import { FaceTracker, type Tracked } from "../face/track";
+import { shapePulse, type Pulse } from "../pulse/pulse";
+import type { Beats } from "../vitals/beats";
+import type { HrvName } from "../vitals/hrv";
+import type { Calibration } from "../vitals/quality";
+import type { Estimate, HrWindow } from "../vitals/result";
+import { advise } from "./advice";
+import { Choice } from "./choice";
+import { LiveVitals, MIN_HR_S, cut } from "./vitals";
+import type { Waveform } from "./waveform";
+
+export const FS = 30;
+/** What the pulse is kept for: LF needs 2 minutes. */
+export const HISTORY_S = 180;
+/** Length of the waveform in an update, seconds. */
+export const SHOWN_S = 10;
+/** Heart rates that are kept, one a second. */
+export const COURSE_LENGTH = 6 * 3600;
+const CAPACITY = (HISTORY_S + 4) * FS;
+
+/** What happened to the frames of a session so far. */
+export interface Counts {
+  frames: number; // given to the session
+  late: number; // refused: not after the frame before
+  faceFrames: number; // with the face that is measured
+  gaps: number; // stretches of more than 0.5 s without frames
+  lost: number; // times the face went away
+  persons: number; // measured one after the other
+}
+
+/** The state of a session at a refresh. */
+export interface Update {
+  t: number; // of the newest frame, seconds since the first
+  hr: HrWindow;
+  rr: Estimate;
+  hrv: Record<HrvName, Estimate>;
+  collectedS: number; // of pulse in the current stretch; a heart rate needs MIN_HR_S
+  wave: { bvp: Float32Array; valid: Uint8Array; t0: number; fs: number }; // the last SHOWN_S
+  fps: number; // frames that were processed, a second
+  advice: string[];
+  person: number | null;
+  counts: Counts;
+  latencyS: number;
+}
+
+export interface SessionOptions {
+  detect: (picture: Picture) => Promise<Face[]>;
+  calibration: Calibration;
+  openWaveform: (fs: number, capacity: number) => Waveform;
+  refreshS?: number;
+}
+
+export class Session {
+  readonly counts: Counts = { frames: 0, late: 0, faceFrames: 0, gaps: 0, lost: 0, persons: 0 };
+  readonly vitals: LiveVitals;
+  /** All of the last HISTORY_S, at the last refresh. */
+  pulse: Pulse | null = null;
+  beats: Beats = { times: [], intervals: [], leftOut: 0 };
+  update: Update | null = null;
+  /** Where the face was in the newest frame whose faces are known. */
+  box: Box | null = null;
+  readonly method: string;
+  private readonly tracker: FaceTracker;
+  private readonly refreshS: number;
+  private choice: Choice;
+  private wave: Waveform;
+  private trace: TraceBuilder | null = null;
+  private crops: Resampler | null = null;
+  private origin = NaN;
+  private last = NaN;
+  private nextRefresh = 0;
+  private firstSample = 0; // of this person
+  private opened = -1; // first sample of the current stretch; −1: no face
+  private lastFace = 0;
+  private warm = false;
+  private steps: number[] = [];
+
+  constructor(private readonly options: SessionOptions) {
+    this.refreshS = options.refreshS ?? 1;
+    this.tracker = new FaceTracker(options.detect);
+    this.choice = new Choice(this.tracker.memoryS);
+    this.vitals = new LiveVitals(options.calibration, COURSE_LENGTH);
+    this.wave = options.openWaveform(FS, CAPACITY);
+    this.method = this.wave.name;
+  }
+
+  /** Take a picture at `time` seconds on any clock; an update comes back whenever the vital signs were refreshed. */
+  async push(picture: Picture, time: number): Promise<Update | null> {
+    this.counts.frames++;
+    if (Number.isNaN(this.origin)) {
+      this.origin = time;
+      this.nextRefresh = this.refreshS;
+      this.begin(0);
+    }
+    const t = time - this.origin;
+    if (!Number.isFinite(t) || t <= this.last) {
+      this.counts.late++;
+      return null;
+    }
+    if (t - this.last > MAX_GAP_S) this.counts.gaps++;
+    else if (!Number.isNaN(this.last)) this.steps.push(t - this.last);
+    if (this.steps.length > 90) this.steps.shift();
+    this.last = t;
+    for (const tracked of await this.tracker.push({ picture, t })) await this.take(tracked);
+    await this.wave.settle();
+    const first = !this.warm && this.collectedS >= MIN_HR_S;
+    if (!first && t < this.nextRefresh) return null;
+    this.warm ||= first;
+    while (this.nextRefresh <= t) this.nextRefresh += this.refreshS;
+    return this.refresh();
+  }
+
+  /** Seconds of pulse in the current stretch. */
+  private get collectedS(): number {
+    if (this.opened < 0) return 0;
+    return Math.max(Math.min(this.trace!.settled - this.wave.lookahead, this.wave.ring.stop) - this.opened, 0) / FS;
+  }
+
+  private number(t: number): number {
+    return Math.floor(t * FS + 1e-6);
+  }
+
+  private begin(first: number): void {
+    this.firstSample = first;
+    this.trace = new TraceBuilder(FS, 0, CAPACITY);
+    this.crops = this.wave.crop ? new Resampler(FS, 0, MAX_GAP_S) : null;
+    this.opened = -1;
+    this.warm = false;
+  }
+
+  private async take({ picture, t, faces }: Tracked): Promise<void> {
+    const { id, another } = this.choice.choose(faces, t, (known) => this.tracker.remembers(known));
+    if (id === null) {
+      if (this.box) this.counts.lost++;
+      this.box = null;
+      if (this.opened >= 0 && t - this.lastFace > MAX_GAP_S) await this.endStretch();
+      return;
+    }
+    if (another) {
+      this.wave = this.options.openWaveform(FS, CAPACITY);
+      this.begin(this.number(t));
+    }
+    if (another || this.counts.persons === 0) this.counts.persons++;
+    this.box = faces.get(id)!.box;
+    this.counts.faceFrames++;
+    if (this.opened < 0) this.opened = Math.max(this.number(t), this.firstSample);
+    this.lastFace = t;
+    const colours = this.trace!.add(picture, t, this.box);
+    if (!this.wave.crop) for (const block of colours) await this.wave.take(block);
+    if (!this.crops || !this.wave.crop) return;
+    const face = crop(picture, square(this.box, this.wave.crop.scale), this.wave.crop.size);
+    if (face) for (const block of this.crops.push(t, face)) await this.wave.take(block);
+  }
+
+  /** The face is gone: what waits for the future is computed without it. */
+  private async endStretch(): Promise<void> {
+    const colours = this.trace!.flush();
+    const blocks = this.crops ? this.crops.flush() : colours;
+    for (const block of blocks) await this.wave.take(block);
+    this.opened = -1;
+  }
+
+  private refresh(): Update {
+    const open = this.opened >= 0;
+    const { ring, lookahead } = this.wave;
+    const stop = Math.max(ring.stop, this.firstSample, open ? 0 : this.number(this.last) + 1);
+    const start = Math.max(this.firstSample, stop - HISTORY_S * FS);
+    const { values, seen } = ring.slice(start, stop);
+    const trace = this.trace!.slice(start, stop);
+    this.pulse = shapePulse(values, seen, FS, start / FS, this.method, trace.evidence);
+    const { hr, rr, hrv, beats } = this.vitals.measure(this.pulse, open);
+    this.beats = beats;
+    const n = stop - start;
+    const shown = cut(this.pulse, Math.max(n - SHOWN_S * FS, 0), n);
+    const span = this.steps.reduce((sum, s) => sum + s, 0);
+    this.update = {
+      t: this.last,
+      hr,
+      rr,
+      hrv,
+      collectedS: this.collectedS,
+      wave: { bvp: Float32Array.from(shown.bvp), valid: shown.valid.slice(), t0: shown.t0, fs: FS },
+      fps: span > 0 ? this.steps.length / span : 0,
+      advice: advise(hr.reason, this.box),
+      person: this.counts.persons ? this.counts.persons - 1 : null,
+      counts: { ...this.counts },
+      latencyS: (lookahead + 1) / FS + this.tracker.intervalS,
+    };
+    return this.update;
+  }
+}

@@ -1,0 +1,172 @@
+/** The page: its controls, and what becomes of what the worker says. */
+
+import { Pump, listCameras, openCamera } from "./camera";
+import { Engine } from "./engine";
+import type { ExportKind, FromWorker, MethodName } from "./protocol";
+import { byId, make, setText } from "./ui/dom";
+import { Readings } from "./ui/readings";
+import { Overlay } from "./ui/stage";
+import { INSECURE, aboutCamera } from "./ui/words";
+import { version } from "../package.json";
+
+type State = "loading" | "idle" | "opening" | "running" | "broken";
+
+const video = byId("video", HTMLVideoElement);
+const startButton = byId("start", HTMLButtonElement);
+const cameras = byId("camera", HTMLSelectElement);
+const methods = byId("method", HTMLSelectElement);
+const theme = byId("theme", HTMLSelectElement);
+const problem = byId("problem", HTMLParagraphElement);
+const fps = byId("fps", HTMLSpanElement);
+const exports: [HTMLButtonElement, ExportKind, string][] = [
+  [byId("save-json", HTMLButtonElement), "json", "application/json"],
+  [byId("save-csv", HTMLButtonElement), "csv", "text/csv"],
+  [byId("save-wave", HTMLButtonElement), "wave", "text/csv"],
+];
+const METHOD_NAMES: Record<MethodName, string> = { student: "Student (neural)", pos: "POS (classical)" };
+
+const readings = new Readings();
+const overlay = new Overlay(byId("overlay", HTMLCanvasElement));
+let stream: MediaStream | null = null;
+let pump: Pump | null = null;
+let finished: number[] = []; // when the worker was done with frames, ms
+let state: State = "loading";
+
+function become(next: State): void {
+  state = document.body.dataset.state = next;
+  startButton.disabled = next === "loading" || next === "opening" || next === "broken";
+  setText(startButton, next === "running" ? "Stop" : "Start");
+  methods.disabled = next === "running" || next === "opening";
+}
+
+function complain(text: string): void {
+  problem.hidden = !text;
+  setText(problem, text);
+}
+
+const engine = new Engine(hear);
+
+function hear(message: FromWorker): void {
+  if (message.type === "ready") {
+    methods.replaceChildren(...message.methods.map((name) => new Option(METHOD_NAMES[name], name)));
+    become("idle");
+    if (message.notes.length) complain(message.notes.join(" "));
+  } else if (message.type === "done") {
+    if (state !== "running") return;
+    overlay.draw(message.box, message.width, message.height);
+    count(message.processed, message.ms);
+  } else if (message.type === "update") {
+    if (state !== "running") return;
+    readings.show(message.update);
+    fps.dataset.cameraFps = message.update.fps.toFixed(2);
+    for (const [button] of exports) button.disabled = false;
+  } else if (message.type === "exported") {
+    save(message.kind, message.text);
+  } else {
+    stop();
+    if (state === "loading") become("broken");
+    complain(`Something went wrong: ${message.message}`);
+  }
+}
+
+/** The rate of processed frames over the last 3 seconds. */
+function count(processed: number, ms: number): void {
+  const now = performance.now();
+  finished.push(now);
+  finished = finished.filter((t) => now - t <= 3000);
+  const rate = finished.length > 1 ? (1000 * (finished.length - 1)) / (now - finished[0]!) : 0;
+  const dropped = engine.dropped + (pump?.missed ?? 0);
+  Object.assign(fps.dataset, { fps: rate.toFixed(2), processed, dropped, ms: ms.toFixed(2) });
+  if (processed % 15 !== 0) return;
+  setText(fps, `${rate.toFixed(0)} frames a second measured, ${dropped} of ${processed + dropped} frames dropped`);
+}
+
+async function start(): Promise<void> {
+  complain("");
+  if (!navigator.mediaDevices) {
+    complain(INSECURE);
+    return;
+  }
+  become("opening");
+  try {
+    stream = await openCamera(cameras.value);
+    video.srcObject = stream;
+    await video.play();
+  } catch (error) {
+    stop();
+    complain(aboutCamera(error));
+    return;
+  }
+  stream.getVideoTracks()[0]?.addEventListener("ended", () => {
+    stop();
+    complain("The camera was disconnected. Connect it, then press Start again.");
+  });
+  await fillCameras();
+  readings.reset();
+  readings.status("Looking for your face.");
+  finished = [];
+  engine.start(methods.value as MethodName);
+  pump = new Pump(video, (t) => {
+    engine.take(video, t).catch((error: unknown) => {
+      stop();
+      complain(`The camera's pictures cannot be read: ${String(error)}`);
+    });
+  });
+  become("running");
+}
+
+function stop(): void {
+  pump?.stop();
+  pump = null;
+  for (const track of stream?.getTracks() ?? []) track.stop();
+  stream = null;
+  video.srcObject = null;
+  overlay.clear();
+  readings.stop();
+  if (state === "running") readings.status("Stopped. The readings are the last ones.");
+  if (state !== "loading") become("idle");
+}
+
+async function fillCameras(): Promise<void> {
+  const chosen = stream?.getVideoTracks()[0]?.getSettings().deviceId ?? cameras.value;
+  const found = await listCameras();
+  const named = found.filter(({ deviceId }) => deviceId);
+  cameras.replaceChildren(new Option("Default camera", ""), ...named.map((c, k) => new Option(c.label || `Camera ${k + 1}`, c.deviceId)));
+  if (named.some(({ deviceId }) => deviceId === chosen)) cameras.value = chosen;
+}
+
+function save(kind: ExportKind, text: string): void {
+  const type = exports.find(([, name]) => name === kind)![2];
+  const link = make("a");
+  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.download = { json: "kdphys.json", csv: "kdphys-heart-rate.csv", wave: "kdphys-pulse-wave.csv" }[kind];
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+startButton.addEventListener("click", () => {
+  if (state === "running") stop();
+  else void start();
+});
+cameras.addEventListener("change", () => {
+  if (state !== "running") return;
+  const chosen = cameras.value;
+  stop();
+  cameras.value = chosen;
+  void start();
+});
+for (const [button, kind] of exports) button.addEventListener("click", () => engine.export(kind, version));
+theme.addEventListener("change", () => {
+  if (theme.value === "auto") delete document.documentElement.dataset.theme;
+  else document.documentElement.dataset.theme = theme.value;
+  readings.redraw();
+});
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => readings.redraw());
+addEventListener("resize", () => readings.redraw());
+document.addEventListener("visibilitychange", () => {
+  if (state === "running" && document.hidden) readings.status("Paused: browsers give no pictures to a page in the background.");
+});
+if (navigator.mediaDevices) {
+  navigator.mediaDevices.addEventListener("devicechange", () => void fillCameras());
+  void fillCameras();
+} else complain(INSECURE);

@@ -1,0 +1,143 @@
+/** The numbers: heart rate, confidence, breathing, variability, the table, and what a screen reader is told. */
+
+import type { Update } from "../live/session";
+import type { HrvName } from "../vitals/hrv";
+import { MIN_RR_S } from "../vitals/respiration";
+import type { Estimate } from "../vitals/result";
+import { CourseView } from "./course";
+import { byId, make, setText } from "./dom";
+import { WaveformView } from "./waveform";
+import { aboutHeartRate, clock, percent, sentence } from "./words";
+
+const TILES: { id: string; title: string; unit: string; digits: number; of: (u: Update) => Estimate }[] = [
+  { id: "rr", title: "Respiration", unit: "breaths/min", digits: 0, of: (u) => u.rr },
+  ...(
+    [
+      ["rmssd", "RMSSD", "ms", 0],
+      ["sdnn", "SDNN", "ms", 0],
+      ["pnn50", "pNN50", "%", 0],
+      ["hf", "HF power", "ms²", 0],
+      ["lf", "LF power", "ms²", 0],
+      ["lf_hf", "LF/HF", "", 2],
+    ] as [HrvName, string, string, number][]
+  ).map(([id, title, unit, digits]) => ({ id, title, unit, digits, of: (u: Update) => u.hrv[id] })),
+];
+const MINIMUM: Record<string, number> = { rr: MIN_RR_S, rmssd: 30, sdnn: 60, pnn50: 60, hf: 60, lf: 120, lf_hf: 120 };
+/** How often a screen reader hears an unchanged kind of answer, seconds. */
+const SPOKEN_S = 15;
+const ROWS = 10;
+
+export class Readings {
+  private readonly hr = byId("hr", HTMLParagraphElement);
+  private readonly hrValue = byId("hr-value", HTMLSpanElement);
+  private readonly hrStatus = byId("hr-status", HTMLParagraphElement);
+  private readonly sqi = byId("sqi", HTMLMeterElement);
+  private readonly sqiValue = byId("sqi-value", HTMLSpanElement);
+  private readonly advice = byId("advice", HTMLParagraphElement);
+  private readonly rows = byId("rows", HTMLTableSectionElement);
+  private readonly live = byId("live", HTMLParagraphElement);
+  private readonly wave = new WaveformView(byId("wave", HTMLCanvasElement));
+  private readonly course = new CourseView(byId("course", HTMLCanvasElement));
+  private readonly tiles = new Map<string, { number: HTMLElement; why: HTMLElement }>();
+  private spoken = { t: -Infinity, kind: "" };
+
+  constructor() {
+    const list = byId("tiles", HTMLDListElement);
+    for (const { id, title } of TILES) {
+      const tile = make("div");
+      const number = make("dd", "", "number");
+      const why = make("dd", "", "why");
+      tile.append(make("dt", title), number, why);
+      tile.id = `tile-${id}`;
+      list.append(tile);
+      this.tiles.set(id, { number, why });
+    }
+    this.reset();
+  }
+
+  /** Nothing measured yet. */
+  reset(): void {
+    this.number(null, 0, "");
+    setText(this.advice, "");
+    setText(this.live, "");
+    this.rows.replaceChildren();
+    this.wave.clear();
+    this.course.clear();
+    this.spoken = { t: -Infinity, kind: "" };
+    for (const { id, unit } of TILES) this.tile(id, unit, "–", `needs ${MINIMUM[id]} s of pulse`, null);
+  }
+
+  status(text: string): void {
+    setText(this.hrStatus, text);
+  }
+
+  /** Stopped: advice no longer applies, the last numbers stay. */
+  stop(): void {
+    setText(this.advice, "");
+  }
+
+  redraw(): void {
+    this.wave.redraw();
+    this.course.draw();
+  }
+
+  show(update: Update): void {
+    const { hr, wave } = update;
+    this.number(hr.hrBpm, hr.sqi, hr.reason ?? "");
+    this.status(aboutHeartRate(hr, update.collectedS));
+    setText(this.advice, update.advice.map(sentence).join(". "));
+    this.wave.show(wave);
+    this.course.add(hr);
+    const seen = wave.valid.reduce((sum, ok) => sum + ok, 0) / wave.fs;
+    setText(byId("wave-text", HTMLParagraphElement), `${Math.round(seen)} of the last 10 seconds have a pulse wave.`);
+    setText(byId("course-text", HTMLParagraphElement), this.course.describe());
+    for (const { id, unit, digits, of } of TILES) {
+      const e = of(update);
+      const value = e.value === null || !Number.isFinite(e.value) ? null : e.value;
+      const why = value === null ? (e.reason ?? "cannot be told") : `index of trust ${percent(e.confidence ?? 0)}`;
+      this.tile(id, unit, value === null ? "–" : value.toFixed(digits), why, value);
+    }
+    this.row(update);
+    this.say(update);
+  }
+
+  private number(bpm: number | null, sqi: number, reason: string): void {
+    setText(this.hrValue, bpm === null ? "–" : String(Math.round(bpm)));
+    this.hr.dataset.bpm = bpm === null ? "" : bpm.toFixed(2);
+    this.hr.dataset.sqi = sqi.toFixed(4);
+    this.hr.dataset.reason = reason;
+    this.sqi.value = bpm === null ? 0 : sqi;
+    setText(this.sqiValue, bpm === null ? "–" : percent(sqi));
+  }
+
+  private tile(id: string, unit: string, text: string, why: string, value: number | null): void {
+    const tile = this.tiles.get(id)!;
+    tile.number.replaceChildren(text, make("span", unit && ` ${unit}`));
+    tile.number.dataset.value = value === null ? "" : String(value);
+    setText(tile.why, sentence(why));
+  }
+
+  private row({ hr }: Update): void {
+    const row = make("tr");
+    row.append(
+      make("td", clock(hr.t1)),
+      make("td", hr.hrBpm === null ? "–" : `${hr.hrBpm.toFixed(0)} bpm`),
+      make("td", hr.hrBpm === null ? "–" : percent(hr.sqi)),
+      make("td", hr.reason ?? ""),
+    );
+    this.rows.prepend(row);
+    while (this.rows.rows.length > ROWS) this.rows.deleteRow(-1);
+  }
+
+  /** Politely, and not each second. */
+  private say({ t, hr, advice }: Update): void {
+    const kind = hr.reason ?? "heart rate";
+    if (kind === this.spoken.kind && t - this.spoken.t < SPOKEN_S) return;
+    this.spoken = { t, kind };
+    const text =
+      hr.hrBpm === null
+        ? `${aboutHeartRate(hr, 0)} ${advice.map(sentence).join(". ")}`
+        : `Heart rate ${Math.round(hr.hrBpm)} beats per minute, confidence ${percent(hr.sqi)}.`;
+    setText(this.live, text);
+  }
+}

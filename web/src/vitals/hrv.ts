@@ -1,0 +1,124 @@
+/** Heart-rate variability (Task Force 1996, doi:10.1161/01.CIR.93.5.1043); as kdphys/vitals/hrv.py. */
+
+import { mean, std, sum } from "../dsp/stats";
+import type { Beats } from "./beats";
+import { refused, type Estimate } from "./result";
+
+/** Unit and shortest stretch in seconds. */
+export const MEASURES = {
+  sdnn: ["ms", 60],
+  rmssd: ["ms", 30],
+  pnn50: ["%", 60],
+  lf: ["ms²", 120],
+  hf: ["ms²", 60],
+  lf_hf: ["ratio", 120],
+} as const;
+export type HrvName = keyof typeof MEASURES;
+export const HRV_NAMES = Object.keys(MEASURES) as HrvName[];
+
+const LF = [0.04, 0.15] as const;
+const HF = [0.15, 0.4] as const;
+/** Length of the segments that spectra of intervals are made of, seconds. */
+const SEGMENT_S = 300;
+
+/** SDNN, RMSSD, pNN50, LF, HF and LF/HF, each refused below its minimum length. */
+export function variability({ intervals, leftOut }: Beats, sqi: number): Record<HrvName, Estimate> {
+  const each = (make: (name: HrvName, unit: string, minS: number) => Estimate): Record<HrvName, Estimate> =>
+    Object.fromEntries(HRV_NAMES.map((name) => [name, make(name, MEASURES[name][0], MEASURES[name][1])])) as Record<HrvName, Estimate>;
+  const n = intervals.length;
+  if (n < 3) return each((_, unit, minS) => refused(unit, minS, "too few beats"));
+  const times = intervals.map(({ t }) => t);
+  const ibi = intervals.map(({ ms }) => ms);
+  const window: [number, number] = [times[0]! - ibi[0]! / 1000, times[n - 1]!];
+  const covered = sum(ibi) / 1000;
+  const share = n / (n + leftOut);
+  const values = valuesOf(times, ibi);
+  return each((name, unit, minS) => {
+    if (covered < minS) return refused(unit, minS, `too short: ${covered.toFixed(0)} s of beats, ${minS} s needed`, window);
+    if (share < 0.8)
+      return refused(unit, minS, `too irregular: ${leftOut} of ${n + leftOut} intervals are not plausible`, window);
+    return { value: values[name], unit, window, confidence: share * sqi, minS, reason: null };
+  });
+}
+
+function valuesOf(times: number[], ibi: number[]): Record<HrvName, number> {
+  // Successive differences only between intervals that share a beat.
+  const steps: number[] = [];
+  for (let k = 1; k < ibi.length; k++)
+    if (Math.abs(times[k]! - times[k - 1]! - ibi[k]! / 1000) < 0.02) steps.push(ibi[k]! - ibi[k - 1]!);
+  const [lf, hf] = bandPowers(times, ibi);
+  return {
+    sdnn: std(ibi, 1),
+    rmssd: steps.length ? Math.sqrt(mean(steps.map((d) => d * d))) : NaN,
+    pnn50: steps.length ? (100 * steps.filter((d) => Math.abs(d) > 50).length) / steps.length : NaN,
+    lf,
+    hf,
+    lf_hf: hf > 0 ? lf / hf : NaN,
+  };
+}
+
+/** Power in LF and HF, ms²: the mean over segments of up to 5 min. */
+function bandPowers(times: number[], ibi: number[]): [number, number] {
+  const start = times[0]!;
+  const span = times.at(-1)! - start;
+  if (span < 10) return [NaN, NaN];
+  const count = Math.max(Math.ceil(span / SEGMENT_S), 1);
+  const powers: [number, number][] = [];
+  for (let part = 0; part < count; part++) {
+    const inside = times.map((t) => Math.min(Math.trunc(((t - start) / span) * count), count - 1) === part);
+    const pick = (x: number[]): number[] => x.filter((_, k) => inside[k]);
+    if (pick(times).length >= 8) powers.push(lomb(pick(times), pick(ibi)));
+  }
+  return [mean(powers.map(([lf]) => lf)), mean(powers.map(([, hf]) => hf))];
+}
+
+/** Power in LF and HF of one segment by the Lomb–Scargle periodogram: beats are not evenly spaced. */
+function lomb(times: number[], ibi: number[]): [number, number] {
+  const t = times.map((v) => v - times[0]!);
+  const span = t.at(-1)!;
+  const step = 1 / (4 * span);
+  const x = withoutLine(t, ibi);
+  const n = x.length;
+  let [lf, hf] = [0, 0];
+  for (let k = 0; LF[0] + k * step < HF[1]; k++) {
+    const f = LF[0] + k * step;
+    const density = (lombScargle(t, x, 2 * Math.PI * f) * 2 * span) / n; // ms²/Hz, one-sided
+    if (f >= LF[0] && f < LF[1]) lf += density * step;
+    if (f >= HF[0] && f < HF[1]) hf += density * step;
+  }
+  return [lf, hf];
+}
+
+/** Power at one angular frequency, in the units of an ordinary periodogram. */
+function lombScargle(t: number[], x: number[], w: number): number {
+  let [cc, ss, cs] = [0, 0, 0];
+  for (const at of t) {
+    const [c, s] = [Math.cos(w * at), Math.sin(w * at)];
+    cc += c * c;
+    ss += s * s;
+    cs += c * s;
+  }
+  const tau = 0.5 * Math.atan2(2 * cs, cc - ss);
+  let [yc, ys, c2, s2] = [0, 0, 0, 0];
+  t.forEach((at, k) => {
+    const [c, s] = [Math.cos(w * at - tau), Math.sin(w * at - tau)];
+    yc += x[k]! * c;
+    ys += x[k]! * s;
+    c2 += c * c;
+    s2 += s * s;
+  });
+  const tiny = 1e-16 * t.length;
+  return 0.5 * (yc ** 2 / Math.max(c2, tiny) + ys ** 2 / Math.max(s2, tiny));
+}
+
+/** Values less their straight line over time. */
+function withoutLine(t: number[], y: number[]): number[] {
+  const [mt, my] = [mean(t), mean(y)];
+  let [top, bottom] = [0, 0];
+  t.forEach((v, k) => {
+    top += (v - mt) * (y[k]! - my);
+    bottom += (v - mt) ** 2;
+  });
+  const slope = bottom > 0 ? top / bottom : 0;
+  return y.map((v, k) => v - my - slope * (t[k]! - mt));
+}

@@ -1,0 +1,188 @@
+/** How far to trust a heart rate: a calibrated share of right answers; as kdphys/vitals/quality.py. */
+
+import { chrom, green, pos } from "../classical/methods";
+import type { Evidence } from "../clip/trace";
+import { bandpass } from "../dsp/filter";
+import { peakFrequency, spectrum } from "../dsp/spectrum";
+import { clamp, interp, mean, median, runs, std } from "../dsp/stats";
+import type { Pulse } from "../pulse/pulse";
+import { BIN_HZ, HR_HZ, agreement, dominance, halves, logAc, repeats, snrDb, strength, unison } from "./features";
+
+/** Below this SQI the answer is "no reliable pulse". */
+export const SQI_THRESHOLD = 0.7;
+const FEATURES = ["snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion"] as const;
+const MIN_FPS = 8;
+const DARK_LUMA = 22;
+const CLIPPED_SHARE = 0.35;
+const MOTION = 0.25;
+
+export type FeatureName = (typeof FEATURES)[number] | "strength";
+export type Features = Record<FeatureName, number>;
+
+/** Why there is no answer. */
+export type Reason =
+  | "no face"
+  | "too short"
+  | "fs too low"
+  | "too dark"
+  | "over-exposed"
+  | "repeating picture"
+  | "too much motion"
+  | "no periodic component";
+
+/** One logistic fit and its calibration, of sqi.json. */
+export interface Fit {
+  features?: FeatureName[];
+  mean: number[];
+  scale: number[];
+  weights: number[];
+  bias: number;
+  score: number[];
+  share: number[];
+}
+
+/** Content of kdphys/assets/sqi.json. */
+export interface Calibration {
+  fits: Record<string, Fit>;
+}
+
+/** The judgement on a window. */
+export interface Quality {
+  hrBpm: number | null; // the best guess, whatever its quality
+  sqi: number;
+  reason: Reason | null; // why it is not to be relied on
+  features: Features | null;
+}
+
+const refused = (reason: Reason): Quality => ({ hrBpm: null, sqi: 0, reason, features: null });
+
+/** Judges windows of one pulse. What all windows share is computed once. */
+export class Judge {
+  private readonly waves: Float64Array[] = []; // POS, CHROM, GREEN on the same skin
+  private patches: { a: Float64Array[]; b: Float64Array[] } | null = null;
+
+  constructor(
+    readonly pulse: Pulse,
+    private readonly calibration: Calibration,
+  ) {
+    const { evidence, fs } = pulse;
+    if (!evidence || evidence.nPatches < 4) return;
+    const n = pulse.bvp.length;
+    const { rgb } = evidence;
+    const seen = Array.from({ length: n }, (_, k) => Number(Number.isFinite(rgb[3 * k]! + rgb[3 * k + 1]! + rgb[3 * k + 2]!)));
+    const spans = runs(seen).filter(({ start, stop }) => stop - start >= 3 * fs);
+    const lit = spans.every(({ start, stop }) =>
+      [0, 1, 2].every((c) => mean(Float64Array.from({ length: stop - start }, (_, k) => rgb[3 * (start + k) + c]!)) > 2),
+    );
+    if (!spans.length || !lit) return;
+    for (const method of [pos, chrom, green]) {
+      const wave = new Float64Array(n);
+      for (const { start, stop } of spans) wave.set(band(method(rgb.subarray(3 * start, 3 * stop), fs), fs), start);
+      this.waves.push(wave);
+    }
+    this.patches = { a: [], b: [] };
+    for (let p = 0; p < evidence.nPatches; p++) {
+      const [a, b] = [new Float64Array(n), new Float64Array(n)];
+      for (const { start, stop } of spans) {
+        const [x, y] = chroma(evidence, p, start, stop, fs);
+        a.set(x, start);
+        b.set(y, start);
+      }
+      this.patches.a.push(a);
+      this.patches.b.push(b);
+    }
+  }
+
+  /** Judge the samples `start` … `stop` (not included). */
+  judge(start: number, stop: number): Quality {
+    const { pulse } = this;
+    const { evidence, fs } = pulse;
+    if (evidence && evidence.sourceFps > 0 && evidence.sourceFps < MIN_FPS) return refused("fs too low");
+    if (!(mean(pulse.valid.subarray(start, stop)) >= 0.85)) return refused("no face");
+    let reason = exposure(evidence, start, stop);
+    const seen = this.look(start, stop);
+    if (!seen) return refused(reason ?? "no periodic component");
+    const { f0, features } = seen;
+    const kind = this.patches ? "face" : "trace";
+    let sqi = score(this.calibration, features, kind, pulse.method);
+    if (!reason && repeats(evidence, start, stop, fs)) {
+      reason = "repeating picture";
+      sqi = 0;
+    }
+    if (!reason && !(sqi >= SQI_THRESHOLD))
+      reason = features.motion > Math.log10(MOTION) ? "too much motion" : "no periodic component";
+    return { hrBpm: 60 * f0, sqi, reason, features };
+  }
+
+  /** The frequency of the best guess (Hz) and the features; null where the pulse is flat. */
+  look(start: number, stop: number): { f0: number; features: Features } | null {
+    const { pulse } = this;
+    const { fs, evidence } = pulse;
+    const bvp = pulse.bvp.subarray(start, stop);
+    if (std(bvp) < 1e-9) return null;
+    const whole = spectrum(bvp, fs, BIN_HZ);
+    const f0 = peakFrequency(whole, ...HR_HZ);
+    const features: Features = {
+      snr_db: snrDb(whole, f0),
+      dominance: dominance(whole, f0),
+      halves: halves(bvp, fs, f0),
+      strength: strength(bvp, pulse.scale?.subarray(start, stop) ?? null),
+      agreement: 0,
+      unison: 0,
+      phase: 0,
+      log_ac: -1,
+      motion: -3,
+    };
+    const motion = evidence ? finite(evidence.motion.subarray(start, stop)) : [];
+    if (motion.length) features.motion = Math.log10(mean(motion) + 1e-3);
+    if (this.waves.length) {
+      const waves = this.waves.map((wave) => wave.subarray(start, stop));
+      features.agreement = agreement(waves, fs, f0);
+      features.log_ac = logAc(waves[0]!, fs, f0);
+    }
+    if (this.patches) {
+      const cut = (parts: Float64Array[]): Float64Array[] => parts.map((part) => part.subarray(start, stop));
+      [features.unison, features.phase] = unison(cut(this.patches.a), cut(this.patches.b), fs, f0);
+    }
+    return { f0, features };
+  }
+}
+
+const finite = (x: Float64Array): number[] => Array.from(x).filter(Number.isFinite);
+
+function band(x: Float64Array, fs: number): Float64Array {
+  return bandpass(x, fs, 0.6, Math.min(4, 0.45 * fs));
+}
+
+/** The two POS projections of one patch, band-passed. */
+function chroma(evidence: Evidence, p: number, start: number, stop: number, fs: number): [Float64Array, Float64Array] {
+  const [r, g, b] = [0, 1, 2].map((c) => {
+    const at = (k: number): number => evidence.patches[3 * ((start + k) * evidence.nPatches + p) + c]!;
+    const colour = Float64Array.from({ length: stop - start }, (_, k) => at(k));
+    const level = Math.max(mean(colour), 1e-3);
+    return band(colour.map((v) => v / level - 1), fs);
+  });
+  return [g!.map((v, k) => v - b![k]!), g!.map((v, k) => v + b![k]! - 2 * r![k]!)];
+}
+
+function exposure(evidence: Evidence | null, start: number, stop: number): Reason | null {
+  if (!evidence) return null;
+  if (median(finite(evidence.luma.subarray(start, stop))) < DARK_LUMA) return "too dark";
+  if (median(finite(evidence.clipped.subarray(start, stop))) > CLIPPED_SHARE) return "over-exposed";
+  return null;
+}
+
+/** The calibrated SQI of a method; of a method without a fit of its own, by the fit of all. */
+function score({ fits }: Calibration, features: Features, kind: string, method: string): number {
+  const fit = fits[`${kind}:${method}`] ?? fits[kind]!;
+  return share(fit, (fit.features ?? FEATURES).map((name) => features[name]));
+}
+
+/** A logistic score of the features and their products, then the measured share of right answers at that score. */
+export function share(fit: Fit, features: number[]): number {
+  const z = features.map((v, k) => clamp((v - fit.mean[k]!) / fit.scale[k]!, -2.5, 2.5));
+  const x = [...z];
+  for (let i = 0; i < z.length; i++) for (let j = i; j < z.length; j++) x.push(z[i]! * z[j]!);
+  const total = x.reduce((sum, v, k) => sum + v * fit.weights[k]!, fit.bias);
+  return interp(total, fit.score, fit.share);
+}

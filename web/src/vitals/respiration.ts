@@ -1,0 +1,103 @@
+/**
+ * Respiration rate from how breathing modulates the pulse: amplitude, baseline and frequency, fused; as
+ * kdphys/vitals/respiration.py. Karlen et al. 2013, doi:10.1109/TBME.2013.2246160.
+ */
+
+import { peakFrequency, spectrum } from "../dsp/spectrum";
+import { cubicSpline } from "../dsp/spline";
+import { clamp, interp, lowerBound, mean, sum } from "../dsp/stats";
+import { detrend } from "../dsp/trend";
+import type { Pulse } from "../pulse/pulse";
+import type { Beats } from "./beats";
+import { refused, type Estimate } from "./result";
+
+/** The shortest stretch that a respiration rate is computed on, seconds. */
+export const MIN_RR_S = 30;
+/** Rates that are looked for, breaths per second. */
+const BAND_HZ = [6 / 60, 36 / 60] as const;
+const FS = 4;
+/** Modulations further apart than this do not agree, breaths per minute. */
+const AGREE_BRPM = 4;
+/** A modulation counts when this share of its power lies at its peak. */
+const SHARE = 0.35;
+
+/** Respiration rate, or why it cannot be told; its confidence is an index, not calibrated. */
+export function respiration(pulse: Pulse, beats: Beats, sqi: number): Estimate {
+  const { times } = beats;
+  const have = times.length ? times.at(-1)! - times[0]! : 0;
+  if (times.length < 5 || have < MIN_RR_S)
+    return refused("brpm", MIN_RR_S, `too short: ${have.toFixed(0)} s of beats, ${MIN_RR_S} s needed`);
+  const window: [number, number] = [times[0]!, times.at(-1)!];
+  const good = modulations(pulse, beats)
+    .map(rate)
+    .filter(([, share]) => share >= SHARE);
+  let best: [number, number][] = [];
+  for (const [rr] of good) {
+    const near = good.filter((pair) => Math.abs(pair[0] - rr) <= AGREE_BRPM / 2);
+    const more = near.length - best.length || sum(near.map((p) => p[1])) - sum(best.map((p) => p[1]));
+    if (more > 0) best = near;
+  }
+  if (best.length < 2) return refused("brpm", MIN_RR_S, "the modulations of the pulse do not agree", window);
+  const shares = best.map((p) => p[1]);
+  const value = sum(best.map(([rr, share]) => rr * share)) / sum(shares);
+  return { value, unit: "brpm", window, confidence: mean(shares) * sqi, minS: MIN_RR_S, reason: null };
+}
+
+function modulations(pulse: Pulse, { times, intervals }: Beats): Float64Array[] {
+  const { fs, t0, bvp, evidence } = pulse;
+  const [first, last] = [times[0]!, times.at(-1)!];
+  const grid = Float64Array.from({ length: Math.ceil((last - first) * FS) }, (_, k) => first + k / FS);
+  const clock = Float64Array.from(bvp, (_, k) => t0 + k / fs);
+  const heights = times.map((t) => interp(t, clock, bvp));
+  const at = times.map((t) => clamp(lowerBound(clock, t), 0, clock.length - 1));
+  const middles = times.slice(1).map((t, k) => (t + times[k]!) / 2);
+  const amplitude = middles.map((_, k) => {
+    let foot = bvp[at[k]!]!;
+    for (let j = at[k]! + 1; j < at[k + 1]!; j++) foot = Math.min(foot, bvp[j]!);
+    return heights[k + 1]! - foot;
+  });
+  const out = [even(middles, amplitude, grid)];
+  if (intervals.length >= 5) out.push(even(intervals.map(({ t }) => t), intervals.map(({ ms }) => ms), grid));
+  if (evidence) {
+    const seen = Array.from(clock.keys()).filter((k) => Number.isFinite(evidence.rgb[3 * k + 1]!));
+    if (seen.length > 0.9 * clock.length) {
+      const xs = seen.map((k) => clock[k]!);
+      const ys = seen.map((k) => evidence.rgb[3 * k + 1]!);
+      const smooth = movingMean(clock.map((t) => interp(t, xs, ys)), Math.max(Math.trunc((fs / FS) * 2), 1));
+      out.push(grid.map((t) => interp(t, clock, smooth)));
+    }
+  }
+  return out;
+}
+
+/** As NumPy's `convolve` with ones / width, mode "same": what lies outside counts as 0. */
+function movingMean(x: Float64Array, width: number): Float64Array {
+  const ahead = Math.floor((width - 1) / 2);
+  return x.map((_, k) => {
+    let total = 0;
+    for (let j = k + ahead - width + 1; j <= k + ahead; j++) total += x[j] ?? 0;
+    return total / width;
+  });
+}
+
+/** Samples at uneven times on an even grid; beyond the ends, the first and last value. */
+function even(times: number[], values: number[], grid: Float64Array): Float64Array {
+  const spline = cubicSpline(times, values);
+  const [first, last] = [times[0]!, times.at(-1)!];
+  return grid.map((t) => (t < first ? values[0]! : t > last ? values.at(-1)! : spline(t)));
+}
+
+/** Breaths per minute and the share of the band's power near it. */
+function rate(wave: Float64Array): [number, number] {
+  const found = spectrum(detrend(wave, 20), FS, 0.1 / 60);
+  const [low, high] = BAND_HZ;
+  const f = peakFrequency(found, low, high);
+  let [near, band] = [0, 0];
+  found.power.forEach((p, k) => {
+    const at = k * found.step;
+    if (at < low || at > high) return;
+    band += p;
+    if (Math.abs(at - f) < 0.03) near += p;
+  });
+  return [60 * f, near / Math.max(band, 1e-30)];
+}
