@@ -15,6 +15,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,10 @@ def face_vectors() -> Json:
     }
 
 
+def _scripted(now: list[list[float]], _: Any) -> Detections:
+    return Detections(np.array(now, float).reshape(-1, 4), np.full(len(now), 0.9))
+
+
 def track_vectors() -> list[Json]:
     """Films of two pictures with scripted detections: steady, lost and back, replaced at once, two faces, a cut."""
     pictures = [picture(60, 80, seed) for seed in (11, 12)]
@@ -269,12 +274,10 @@ def track_vectors() -> list[Json]:
             moved = [f32(np.array(box) + jitter[k, i]).tolist() for i, box in enumerate(boxes)]
             frames.append({"t": float(t), "picture": which, "roll": int(name == "steady") * (k % 2), "boxes": moved})
         now: list[list[float]] = []
-        tracker = FaceTracker(
-            detector=lambda _: Detections(np.array(now, float).reshape(-1, 4), np.full(len(now), 0.9))
-        )  # noqa: B023
+        tracker = FaceTracker(detector=partial(_scripted, now))
         out = []
         for frame in frames:
-            now = frame["boxes"]
+            now[:] = frame["boxes"]
             out += tracker.push(Frame(np.roll(pictures[frame["picture"]], frame["roll"], axis=1), frame["t"]))
         out += tracker.flush()
         tracked = [

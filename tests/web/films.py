@@ -47,10 +47,13 @@ def still(source: Path, target: Path, noise: float, seconds: float = 6.0, seed: 
     """One picture of a video, as if a camera saw a photo: the same picture with fresh sensor noise (grey levels)."""
     photo: NDArray[np.uint8] = next(pictures(source, 1.0)).to_ndarray(format="rgb24")
     random = np.random.default_rng(seed)
+    # Fresh noise for each picture: another part of a larger field of it.
+    field = noise * random.standard_normal((2 * HEIGHT, 2 * WIDTH, 3), dtype=np.float32)
 
     def frames() -> Iterator[av.VideoFrame]:
         for _ in range(int(seconds * FPS)):
-            noisy = photo + noise * random.standard_normal(photo.shape, dtype=np.float32)
+            y, x = random.integers(HEIGHT), random.integers(WIDTH)
+            noisy = photo + field[y : y + photo.shape[0], x : x + photo.shape[1]]
             yield av.VideoFrame.from_ndarray(np.clip(np.round(noisy), 0, 255).astype(np.uint8), format="rgb24")
 
     return write(target, frames())

@@ -75,7 +75,10 @@ export async function shoot(video: HTMLVideoElement, t: number): Promise<Shot> {
   if (typeof OffscreenCanvas !== "undefined") {
     if (typeof VideoFrame !== "undefined") {
       try {
-        return new VideoFrame(video, { timestamp: Math.round(t * 1e6) });
+        const frame = new VideoFrame(video, { timestamp: Math.round(t * 1e6) });
+        const turned = "rotation" in frame && frame.rotation !== 0;
+        if (!turned && frame.displayWidth === video.videoWidth && frame.displayHeight === video.videoHeight) return frame;
+        frame.close(); // a phone held upright: a bitmap is as the video is shown
       } catch {
         // Not from a video element here: a bitmap does as well.
       }

@@ -23,7 +23,7 @@ const exports: [HTMLButtonElement, ExportKind, string][] = [
   [byId("save-csv", HTMLButtonElement), "csv", "text/csv"],
   [byId("save-wave", HTMLButtonElement), "wave", "text/csv"],
 ];
-const METHOD_NAMES: Record<MethodName, string> = { student: "Student (neural)", pos: "POS (classical)" };
+const METHOD_NAMES: Record<MethodName, string> = { student: "Student", pos: "POS" };
 
 const readings = new Readings();
 const overlay = new Overlay(byId("overlay", HTMLCanvasElement));

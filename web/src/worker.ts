@@ -1,6 +1,7 @@
 /// <reference lib="webworker" />
 /** The worker: pictures in, vital signs out. Nothing here sends anything anywhere. */
 
+import type { Picture } from "./clip/picture";
 import { FaceDetector } from "./face/detect";
 import { bvpCsv, courseCsv, documentOf } from "./live/document";
 import { Session } from "./live/session";
@@ -44,17 +45,24 @@ async function load(base: string): Promise<void> {
   calibration = JSON.parse(text.decode(await need(`${base}models/sqi.json`))) as Calibration;
   await loadRuntime(wasm!);
   detector = new FaceDetector(await openBlazeface(face!));
+  await detector.detect(blank(128)); // engines are slow the first time: not when the camera runs
   const methods: MethodName[] = ["pos"];
   const notes: string[] = [];
   if (models.includes("student-stream.onnx")) {
     try {
       student = await openStudent(await need(`${base}models/student-stream.onnx`));
+      await student.run(new Float32Array(student.size ** 2 * 3), new Float32Array(1));
+      student.reset();
       methods.unshift("student");
     } catch (error) {
       notes.push(`the student model does not run here (${message(error)}); POS is used`);
     }
   }
   say({ type: "ready", methods, notes });
+}
+
+function blank(size: number): Picture {
+  return { data: new Uint8Array(4 * size * size), width: size, height: size };
 }
 
 function start(method: MethodName): void {
