@@ -4,7 +4,7 @@ VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint web web-test clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("kdphys needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -31,6 +31,16 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests benchmarks tools
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The page (Node 20.19 or newer): its build is tracked, so that installing needs no Node.
+web:
+	npm --prefix web ci --no-audit --no-fund
+	npm --prefix web run build
+
+web-test:
+	npm --prefix web ci --no-audit --no-fund
+	npm --prefix web run check
+	npm --prefix web test
 
 clean:
 	rm -rf $(VENV) out build dist
