@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -146,14 +145,12 @@ class ClipMethod:
     Args:
         name: registered name.
         engine: what runs it.
-        beside: the file with the streaming graph, if there is one.
-        beside_sha256: the hash that it must have, or "" for any.
+        source: where it comes from, as :func:`load_stream` takes it; "" without.
     """
 
     name: str
     engine: Engine
-    beside: Traversable | None = None
-    beside_sha256: str = ""
+    source: str = ""
 
     @cached_property
     def live(self) -> StreamEngine | None:
@@ -162,15 +159,13 @@ class ClipMethod:
         Raises:
             KDPhysError: the file is not the streaming graph of the same weights.
         """
-        if self.beside is None:
+        found = load_stream(self.source) if self.source else None
+        if found is None:
             return None
-        content = self.beside.read_bytes()
-        if self.beside_sha256 and hashlib.sha256(content).hexdigest() != self.beside_sha256:
-            raise KDPhysError(f"{self.beside} is damaged (its hash is not the expected one); reinstall kdphys")
-        engine = StreamEngine(content, str(self.beside))
-        if engine.about.get("weights_sha256") != self.engine.about.get("weights_sha256"):
-            raise KDPhysError(f"{self.beside}: made from other weights than the file beside it; export both again")
-        return engine
+        if found.live.about.get("weights_sha256") != self.engine.about.get("weights_sha256"):
+            raise KDPhysError(f"{self.source}: the file with its streaming graph was made from other weights; "
+                              "export both again")  # fmt: skip
+        return found.live
 
     @property
     def spec(self) -> ModelSpec:
@@ -234,6 +229,56 @@ class ClipSink:
         self._start += keep
 
 
+@dataclass(frozen=True)
+class StreamMethod:
+    """A learned method for streams alone: its clip graph is not loaded.
+
+    Args:
+        name: registered name.
+        live: what runs it.
+    """
+
+    name: str
+    live: StreamEngine
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What the model expects."""
+        return self.live.spec
+
+
+def _bundled(file: str) -> tuple[bytes, str] | None:
+    """Content of a bundled model and its name for messages, or None where there is no such file."""
+    assets = files("kdphys") / "assets"
+    listed = json.loads((assets / "models.json").read_text())
+    if file not in listed:
+        return None
+    content = (assets / f"{file}.onnx").read_bytes()
+    if hashlib.sha256(content).hexdigest() != listed[file]["sha256"]:
+        raise KDPhysError(f"the bundled model {file!r} is damaged (its hash is not the expected one); reinstall kdphys")
+    return content, f"the bundled model {file!r}"
+
+
+def load_stream(name: str) -> StreamMethod | None:
+    """The streaming graph of a learned method, without its clip graph; None where there is none.
+
+    Args:
+        name: of a bundled model, or a path that ends in ".onnx" of the clip graph beside which it lies.
+
+    Raises:
+        KDPhysError: damaged, or no such model.
+    """
+    if name.endswith(".onnx"):
+        path = Path(name).with_name(f"{Path(name).stem}{STREAM_SUFFIX}.onnx")
+        found = (path.read_bytes(), str(path)) if path.is_file() else None
+    else:
+        found = _bundled(f"{name}{STREAM_SUFFIX}")
+    if found is None:
+        return None
+    engine = StreamEngine(*found)
+    return StreamMethod(engine.spec.name, engine)
+
+
 def load_onnx(path: Path) -> ClipMethod:
     """A method from an ONNX file that ``kdphys export`` wrote.
 
@@ -243,8 +288,7 @@ def load_onnx(path: Path) -> ClipMethod:
     if not path.is_file():
         raise KDPhysError(f"{path}: no such model file")
     engine = Engine(path.read_bytes(), str(path))
-    beside = path.with_name(f"{path.stem}{STREAM_SUFFIX}.onnx")
-    return ClipMethod(engine.spec.name, engine, beside if beside.is_file() else None)
+    return ClipMethod(engine.spec.name, engine, str(path))
 
 
 def load_bundled(name: str) -> ClipMethod:
@@ -254,12 +298,7 @@ def load_bundled(name: str) -> ClipMethod:
     Raises:
         KDPhysError: damaged installation.
     """
-    assets = files("kdphys") / "assets"
-    content = (assets / f"{name}.onnx").read_bytes()
-    listed = json.loads((assets / "models.json").read_text())
-    if hashlib.sha256(content).hexdigest() != listed[name]["sha256"]:
-        raise KDPhysError(f"the bundled model {name!r} is damaged (its hash is not the expected one); reinstall kdphys")
-    live = listed.get(f"{name}{STREAM_SUFFIX}")
-    beside = assets / f"{name}{STREAM_SUFFIX}.onnx" if live else None
-    engine = Engine(content, f"the bundled model {name!r}")
-    return ClipMethod(name, engine, beside, live["sha256"] if live else "")
+    found = _bundled(name)
+    if found is None:
+        raise KDPhysError(f"the bundled model {name!r} is not listed in models.json; reinstall kdphys")
+    return ClipMethod(name, Engine(*found), name)

@@ -16,14 +16,14 @@ from kdphys.containers import Frame, Pulse
 from kdphys.errors import InvalidInputError
 from kdphys.face.track import FaceTracker
 from kdphys.pipeline import DEFAULT_METHOD, FS, roi_box
-from kdphys.pulse.engines import ClipMethod
-from kdphys.pulse.estimate import Method, load_method
+from kdphys.pulse.engines import StreamMethod
+from kdphys.pulse.estimate import Method, TraceMethod
 from kdphys.streaming.advice import advise
 from kdphys.streaming.clock import Clock
 from kdphys.streaming.faces import Choice
 from kdphys.streaming.signal import LiveSignal
 from kdphys.streaming.vitals import LiveVitals, cut
-from kdphys.streaming.waveform import open_waveform
+from kdphys.streaming.waveform import load_live, open_waveform
 from kdphys.vitals.heart_rate import MIN_HR_S, check_windows
 from kdphys.vitals.result import Vitals
 
@@ -84,7 +84,7 @@ class Update:
 
 
 def stream(
-    method: Method | str = DEFAULT_METHOD,
+    method: Method | StreamMethod | str = DEFAULT_METHOD,
     *,
     roi: tuple[float, float, float, float] | str | None = None,
     window_s: float = 10.0,
@@ -127,7 +127,7 @@ class Session:
 
     def __init__(
         self,
-        method: Method | str = DEFAULT_METHOD,
+        method: Method | StreamMethod | str = DEFAULT_METHOD,
         *,
         roi: tuple[float, float, float, float] | str | None = None,
         window_s: float = 10.0,
@@ -138,11 +138,11 @@ class Session:
         check_windows(window_s, refresh_s)
         if not window_s <= history_s <= 3600:
             raise InvalidInputError(f"history must be from the window ({window_s:g} s) to 3600 s, got {history_s:g} s")
-        self._method = load_method(method) if isinstance(method, str) else method
+        self._method = load_live(method) if isinstance(method, str) else method
         self._refresh_s, self._roi = refresh_s, roi
         self._size: tuple[int, ...] = ()  # of the pictures
         self._area: Floats | None = None  # roi in pixels
-        self._fs = self._method.spec.fs if isinstance(self._method, ClipMethod) else FS
+        self._fs = FS if isinstance(self._method, TraceMethod) else self._method.spec.fs
         self._rows = round(history_s * self._fs)
         self._wave = open_waveform(self._method, self._fs, self._rows)
         self._marks = int(np.ceil(history_s / refresh_s))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from kdphys.clip.transform import Block
 from kdphys.dsp import runs
 from kdphys.errors import InvalidInputError
-from kdphys.pulse.engines import States, StreamEngine
-from kdphys.pulse.estimate import Method, TraceMethod
+from kdphys.pulse.engines import States, StreamEngine, StreamMethod, load_stream
+from kdphys.pulse.estimate import BUNDLED, Method, TraceMethod, load_method
 from kdphys.pulse.shape import MIN_RUN_S
 from kdphys.streaming.ring import Ring
 
@@ -207,7 +208,17 @@ class Learned(Waveform):
             self._done = stop
 
 
-def open_waveform(method: Method, fs: float, rows: int) -> Waveform:
+def load_live(name: str) -> Method | StreamMethod:
+    """A method for a stream by its name: of a learned one with a streaming graph, that alone.
+
+    Raises:
+        UnknownNameError, KDPhysError: as :func:`kdphys.load_method`.
+    """
+    learned = name in BUNDLED or (name.endswith(".onnx") and Path(name).is_file())
+    return (load_stream(name) if learned else None) or load_method(name)
+
+
+def open_waveform(method: Method | StreamMethod, fs: float, rows: int) -> Waveform:
     """A method on a stream.
 
     Args:
@@ -228,6 +239,7 @@ def open_waveform(method: Method, fs: float, rows: int) -> Waveform:
         )
     if method.live is not None:
         return Learned(method.live, method.name, rows)
+    assert not isinstance(method, StreamMethod)
     wave = Contextual(method.name, spec.fs, spec.lookahead, rows, method.engine, spec.lookback)
     wave.size, wave.box_scale = spec.size, spec.box_scale
     return wave
