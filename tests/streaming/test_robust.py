@@ -193,6 +193,22 @@ def test_another_person_takes_over_only_when_the_first_is_gone_for_long(demo_fra
     assert back[-1].person == 1  # who is measured stays
 
 
+def test_a_camera_that_changes_its_size(demo_frames: list[Frame]) -> None:
+    session = kdphys.stream("pos")
+    for frame in demo_frames[:127:3]:
+        session.push(frame)
+    shrunk = small(demo_frames)
+    for k, picture in enumerate(shrunk):
+        session.push(Frame(picture, 4.3 + k / 10))
+    last = session.close()
+    assert last is not None
+    assert last.person == 1
+    assert session.counts.persons == 2
+    assert last.box is not None
+    assert last.box[2] <= 320
+    assert last.vitals.hr_bpm == pytest.approx(72, abs=3)
+
+
 def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 

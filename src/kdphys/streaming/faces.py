@@ -35,7 +35,7 @@ class Choice:
             forgotten: whether the tracker no longer knows the chosen one.
 
         Returns:
-            the person, or None when the chosen one is not there; and whether it is another one than before.
+            the person, or None when the chosen one is not there; and whether one is chosen anew.
         """
         if self._id in faces:
             self._followed_s += min(t - self._last, 1.0)
@@ -46,10 +46,13 @@ class Choice:
         gone = forgotten or self._followed_s < _CLAIM_S or t - self._last > self._memory_s
         if self._id is not None and not gone:
             return None, False
-        first = self._id is None
         self._id = max(faces, key=lambda key: float(np.prod(faces[key][0][2:] - faces[key][0][:2])))
         self._last, self._followed_s = t, 0.0
-        return self._id, not first
+        return self._id, True
+
+    def forget(self) -> None:
+        """Whoever is there next is chosen anew."""
+        self._id = None
 
     @property
     def id(self) -> int | None:

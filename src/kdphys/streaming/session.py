@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -194,7 +194,7 @@ class Session:
                 rgb = rgb.copy()
         where = None if box is None else _checked(box, rgb)
         if self._roi is not None and rgb.shape != self._size:
-            self._size, self._area = rgb.shape, roi_box(self._roi, rgb.shape[1], rgb.shape[0])
+            self._area = roi_box(self._roi, rgb.shape[1], rgb.shape[0])
         self.counts.frames += 1
         now = self._clock(t)
         if now is None:
@@ -204,6 +204,8 @@ class Session:
             self.counts.clock_jumps = self._clock.jumps
             self._notes.append("the clock of the frames was set back")
         self._tick(now)
+        if rgb.shape != self._size:
+            self._resize(rgb.shape)
         for seen, faces in self._find(Frame(rgb, now), where):
             self._take(seen, faces)
         if self._has_first() or now >= self._next:
@@ -238,6 +240,16 @@ class Session:
                 self._steps.popleft()
         self._last = now
 
+    def _resize(self, shape: tuple[int, ...]) -> None:
+        """Pictures of another size come: places in them mean nothing to the tracker."""
+        if self._size:
+            self._notes.append(f"the picture is now {shape[1]}×{shape[0]} pixels")
+            for tracked in self._tracker.flush():
+                self._take(tracked.frame, tracked.faces)
+            self._tracker = replace(self._tracker)
+            self._choice.forget()
+        self._size = shape
+
     def _find(self, frame: Frame, box: Floats | None) -> list[tuple[Frame, dict[int, tuple[Floats, float]]]]:
         """The frames whose faces are known now."""
         if self._area is not None:
@@ -252,6 +264,7 @@ class Session:
         known = self._choice.id
         forgotten = known is not None and (known == _GIVEN or not self._tracker.remembers(known))
         key, another = self._choice(faces, frame.t, forgotten)
+        another = another and self.counts.persons > 0
         if key is None:
             self.counts.lost += self._box is not None
             self._box = None
