@@ -14,6 +14,7 @@ from kdphys.cli.evaluate import evaluate
 from kdphys.cli.export import export
 from kdphys.cli.measure import measure
 from kdphys.cli.prepare import prepare
+from kdphys.cli.serve import serve
 from kdphys.cli.synth import synth
 from kdphys.cli.train import distill, train
 from kdphys.errors import KDPhysError
@@ -36,6 +37,7 @@ app.command()(train)
 app.command()(distill)
 app.command()(export)
 app.command()(synth)
+app.command()(serve)
 
 
 def _version(value: bool) -> None:

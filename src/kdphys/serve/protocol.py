@@ -1,0 +1,109 @@
+"""What uvicorn leaves to a proxy: connections that are held open for nothing are closed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+#: How often connections are looked at, seconds.
+_LOOK_S = 1.0
+
+
+class _Watched:
+    """Cuts off a peer that does not take what is sent, and a connection that does not finish closing.
+
+    A transport that is closed still waits until its peer has taken the last byte, for ever if need be.
+    """
+
+    header_timeout_s = 15.0
+    send_timeout_s = 10.0
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+
+    def watch(self) -> None:
+        """Begin."""
+        self._stuck = self._silent = 0.0
+        self._look_at = self.loop.call_later(_LOOK_S, self._look)
+        self._blocked = False
+
+    def unwatch(self) -> None:
+        """The connection is gone."""
+        self._look_at.cancel()
+
+    def _waits_for_headers(self) -> bool:
+        return False
+
+    def _look(self) -> None:
+        current: object = self.transport.get_protocol()
+        if current is not self:
+            return  # another protocol has taken over
+        self._stuck = self._stuck + _LOOK_S if self._blocked or self.transport.is_closing() else 0.0
+        self._silent = self._silent + _LOOK_S if self._waits_for_headers() else 0.0
+        if self._stuck >= self.send_timeout_s or self._silent >= self.header_timeout_s:
+            self.transport.abort()
+        else:
+            self._look_at = self.loop.call_later(_LOOK_S, self._look)
+
+
+class Http(_Watched, H11Protocol):
+    """HTTP/1.1 with a time limit for headers and for taking answers."""
+
+    def connection_made(self, transport: Any) -> None:
+        """See :class:`asyncio.Protocol`."""
+        super().connection_made(transport)
+        self.watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self.unwatch()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._blocked = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._blocked = False
+        super().resume_writing()
+
+    def _waits_for_headers(self) -> bool:
+        return self.conn.their_state is h11.IDLE and not self._answering()
+
+    def _answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+
+class WebSocket(_Watched, WebSocketsSansIOProtocol):
+    """A WebSocket with a time limit for taking answers."""
+
+    def connection_made(self, transport: Any) -> None:
+        """See :class:`asyncio.Protocol`."""
+        super().connection_made(transport)
+        self.watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self.unwatch()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._blocked = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._blocked = False
+        super().resume_writing()
+
+
+def protocols(header_timeout_s: float, send_timeout_s: float) -> tuple[type[Http], type[WebSocket]]:
+    """The two with their limits, for uvicorn, which creates them itself."""
+    limits = {"header_timeout_s": header_timeout_s, "send_timeout_s": send_timeout_s}
+    return type("Http", (Http,), dict(limits)), type("WebSocket", (WebSocket,), dict(limits))

@@ -1,0 +1,134 @@
+"""Starting and ending: what is refused, what is imported, what is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+
+from kdphys.errors import InvalidInputError
+from kdphys.serve.settings import Settings
+from tests.cli.conftest import Command
+from tests.cli.conftest import command as command
+from tests.serve.server import PATIENCE_S, TOKEN, serving, until
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--host", "0.0.0.0"], "needs a token"),
+        (["--host", "::"], "needs a token"),
+        (["--host", "192.0.2.7", "--quiet"], "needs a token"),
+        (["--proxy", "127.0.0.1"], "needs a token"),
+        (["--token", "short"], "at least 16"),
+        (["--token", "with spaces in between"], "without spaces"),
+        (["--token-file", "/nonexistent"], "cannot be read"),
+        (["--cors", "example.org"], "an origin looks like"),
+        (["--cors", "*"], "an origin looks like"),
+        (["--port", "70000"], "from 0 to 65535"),
+        (["--queue", "0"], "at least 1"),
+        (["--host", "192.0.2.7", "--token", TOKEN], "cannot listen on"),
+    ],
+)
+def test_refused_before_anything_starts(args: list[str], words: str, command: Command) -> None:
+    out = command("serve", *args)
+    assert out.returncode == 2
+    assert words in out.stderr
+    assert "Traceback" not in out.stderr
+    assert "correct-horse" not in out.stderr
+
+
+def test_the_token_is_never_shown() -> None:
+    assert TOKEN not in repr(Settings(token=TOKEN))
+    with pytest.raises(InvalidInputError):
+        Settings(keep_s=0)
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_the_server_itself_is_light() -> None:
+    """It loads nothing that decodes or computes, and never torch; workers load what measures, and no torch either."""
+    loaded = run("import sys, kdphys.serve; print(*sys.modules)").split()
+    assert not {"torch", "numpy", "fastapi", "cv2", "av"} & set(loaded)
+    loaded = run("import sys, kdphys.serve.run; print(*sys.modules)").split()
+    assert "fastapi" in loaded
+    assert not {"torch", "numpy", "scipy", "cv2", "av", "onnxruntime"} & set(loaded)
+    loaded = run("import sys, kdphys.serve.measure, kdphys.serve.live; print(*sys.modules)").split()
+    assert "av" in loaded
+    assert "torch" not in loaded
+
+
+def test_token_file_and_a_signal_in_the_middle_of_a_job(tmp_path: Path, long: Path) -> None:
+    """The command as users start it: the token from a file, by header and by subprotocol; SIGTERM ends all."""
+    secret = tmp_path / "token"
+    secret.write_text(TOKEN + "\n")
+    folder = tmp_path / "tmp"
+    command = ("-m", "kdphys.cli.main", "serve", "--port", "0", "--token-file", str(secret), "--workers", "1")
+    with serving(folder, *command, ready=False, token=TOKEN) as server:
+        until(lambda: server.client.get("healthz").status_code in (200, 503) or None)
+        stat = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        cpu_s = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+        assert cpu_s < 2, "starts in less than two seconds of work"
+        until(lambda: server.client.get("healthz").status_code == 200 or None)
+        for names in ([], ["kdphys.v1", "bearer.wrong"]):
+            with pytest.raises(InvalidStatus) as refused:
+                server.connect(headers={}, subprotocols=names or None).__enter__()
+            assert refused.value.response.status_code == 401
+        with server.connect(headers={}, subprotocols=["kdphys.v1", f"bearer.{TOKEN}"]) as ws:
+            assert ws.subprotocol == "kdphys.v1"
+        with server.connect() as ws:
+            assert ws.subprotocol is None
+        assert httpx.get(f"{server.url}metrics", trust_env=False).status_code == 401
+        running, waiting = (server.upload(long).json()["id"] for _ in range(2))
+        until(server.worker_with_upload)
+        children = server.children()
+        assert len(children) >= 2
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait(waiting)["error"]["code"] == "shutting_down"
+        assert server.upload(long).status_code == 503
+        assert server.client.get("healthz").json()["status"] == "shutting_down"
+        assert server.wait(running)["state"] == "done", "what runs may finish"
+        assert server.process.wait(PATIENCE_S) == -signal.SIGTERM
+        until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in children) or None)
+        assert list(folder.glob("kdphys-*")) == []
+        assert TOKEN not in server.log()
+        assert "Traceback" not in server.log()
+
+
+def test_two_signals_end_at_once_and_a_killed_server_leaves_nothing_for_long(tmp_path: Path, long: Path) -> None:
+    folder = tmp_path / "tmp"
+    with serving(folder, workers=1, stream_workers=1) as server:
+        server.upload(long)
+        children = server.children()
+        until(server.worker_with_upload)
+        server.process.kill()
+        server.process.wait()
+        until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in children) or None)
+        assert len(server.spooled()) == 1
+    with serving(folder, workers=1, stream_workers=1, job_timeout_s=1.0, memory_bytes=1 << 30) as server:
+        assert server.spooled() == [], "the next server removes what a killed one left"
+        failed = server.measured(long)
+        assert failed["error"]["code"] == "timeout"
+        assert server.spooled() == []
+        server.upload(long)
+        until(server.worker_with_upload)
+        children = server.children()
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(PATIENCE_S)
+        assert time.monotonic() - began < 15
+        until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in children) or None)
+        assert list(folder.glob("kdphys-*")) == []
+    assert not re.search("Traceback(?!.*KeyboardInterrupt)", server.log(), re.DOTALL)
