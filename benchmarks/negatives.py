@@ -12,28 +12,28 @@ import sys
 from pathlib import Path
 
 import kdphys
-from kdphys.pipeline import extract
+from kdphys.pipeline import measure_all
 
 ROOT = Path(os.environ.get("KDPHYS_RECORDINGS", "../shared/recordings")) / "negatives"
 
 
 def count(paths: list[Path], roi: str | None, methods: tuple[str, ...], step_s: float) -> None:
-    traces = [e.persons[0].trace for p in paths if (e := extract(kdphys.read_video(p), roi=roi)).persons]
     for name in methods:
         method = kdphys.load_method(name)
-        course = [w for t in traces for w in kdphys.measure_vitals(method.pulse(t), 10.0, step_s).course]
+        found = [m for p in paths for m in measure_all(p, method, roi=roi, step_s=step_s) if m.track is not None]
+        course = [w for m in found for w in m.vitals.course]
         print(f"  {name}: {sum(w.hr_bpm is not None for w in course)} of {len(course)} windows answered")
 
 
 def main() -> None:
     print("real skin without a pulse, windows of 10 s every second")
-    count(sorted(ROOT.glob("*.avi")), "full", ("pos", "chrom", "green"), 1.0)
+    count(sorted(ROOT.glob("*.avi")), "full", ("student", "pos", "chrom", "green"), 1.0)
     if len(sys.argv) > 1:
         folder = Path(sys.argv[1])
         with (folder / "no-pulse.csv").open() as table:
             paths = [folder / row["video"] for row in csv.DictReader(table)]
         print("synthetic people without a pulse, windows of 10 s")
-        count(paths, None, ("pos", "chrom", "green", "pbv"), 10.0)
+        count(paths, None, ("student", "pos", "chrom", "green", "pbv"), 10.0)
 
 
 if __name__ == "__main__":

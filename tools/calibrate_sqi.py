@@ -122,14 +122,8 @@ def sample(seed: int, count: int, contact: bool, methods: list[str]) -> dict[str
     return {m: (np.array(x[m]), np.array(y[m])) for m in methods}
 
 
-def fit(x: np.ndarray, y: np.ndarray, names: tuple[str, ...] = FEATURES) -> dict[str, object]:
-    """Logistic regression on one half, isotonic calibration on the other.
-
-    Args:
-        x: (N, F) features.
-        y: (N,) whether the estimate was right.
-        names: of the features.
-    """
+def fit(x: np.ndarray, y: np.ndarray) -> dict[str, object]:
+    """Logistic regression on one half, isotonic calibration on the other."""
     half = len(x) // 2
     mean, scale = x[:half].mean(axis=0), x[:half].std(axis=0)
     scale[scale < 1e-4] = 1.0  # a feature that this kind of trace does not have
@@ -143,19 +137,25 @@ def fit(x: np.ndarray, y: np.ndarray, names: tuple[str, ...] = FEATURES) -> dict
 
     w = minimize(loss, np.zeros(z.shape[1] + 1), jac=True, method="L-BFGS-B").x
     s = expand(x[half:], mean, scale) @ w[:-1] + w[-1]
-    order = np.argsort(s)
-    right = isotonic_regression(y[half:][order].astype(float)).x
-    # Twenty-four knots, each the mean over its neighbours; never quite 0 or 1.
-    parts = np.array_split(np.arange(len(order)), 24)
-    extra = {} if names == FEATURES else {"features": list(names)}
-    return {
-        **extra,
+    return calibrated(s, y[half:]) | {
         "mean": mean.round(5).tolist(),
         "scale": scale.round(5).tolist(),
         "weights": w[:-1].round(5).tolist(),
         "bias": round(float(w[-1]), 5),
-        "score": [round(float(s[order][p].mean()), 4) for p in parts],
-        "share": [round(float(np.clip(right[p].mean(), 0.005, 0.995)), 4) for p in parts],
+    }
+
+
+def calibrated(score: np.ndarray, right: np.ndarray) -> dict[str, list[float]]:
+    """Knots of the share of right estimates by score: isotonic regression."""
+    order = np.argsort(score)
+    share = isotonic_regression(right[order].astype(float)).x
+    # Up to twenty-four knots, each the mean over its neighbours, 40 of them or more; never quite 0 or 1: of n windows
+    # that were all right one says (n + 1) / (n + 2).
+    parts = np.array_split(np.arange(len(order)), int(np.clip(len(order) // 40, 6, 24)))
+    shares = [np.clip((share[p].sum() + 1) / (len(p) + 2), 0.005, 0.995) for p in parts]
+    return {
+        "score": [round(float(score[order][p].mean()), 4) for p in parts],
+        "share": [round(float(s), 4) for s in shares],
     }
 
 
@@ -167,8 +167,10 @@ def main() -> None:
     options = parser.parse_args()
     methods = sorted(METHODS)
     kinds = (options.kind,) if options.kind else ("face", "trace")
-    old = json.loads(TARGET.read_text())["fits"] if options.kind else {}
-    fits: dict[str, object] = {k: v for k, v in old.items() if not k.startswith(kinds)}
+    old = json.loads(TARGET.read_text())
+    # What tools/calibrate_learned.py fitted stays.
+    kept = {k: v for k, v in old["fits"].items() if not k.startswith(kinds) or "features" in v}
+    fits: dict[str, object] = dict(kept)
     for kind in kinds:
         data = sample(options.seed, options.count, kind == "trace", methods)
         fits[kind] = fit(
@@ -177,6 +179,7 @@ def main() -> None:
         for method, (x, y) in data.items():
             fits[f"{kind}:{method}"] = fit(x, y)
     about = {
+        **old,
         "calibrated_on": f"{options.count} simulated windows of {SECONDS:g} s per kind, seed {options.seed}",
         "features": list(FEATURES),
         "fits": fits,

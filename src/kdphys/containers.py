@@ -252,8 +252,8 @@ class Pulse:
         valid: bool (T,), False where nothing could be estimated.
         method: the name of the method that made it.
         evidence: what its quality is judged by, on the same clock, or None.
-        scale: float64 (T,), what ``bvp`` was divided by, in the method's own units, or None. A learned method is trained
-            to be quiet when it is unsure.
+        scale: float64 (T,), what ``bvp`` was divided by, in the method's own units, or None. A learned method is
+            trained to be quiet when it is unsure.
     """
 
     bvp: Floats

@@ -29,7 +29,7 @@ from kdphys.vitals.result import Vitals
 Floats = NDArray[np.floating[Any]]
 
 #: The method when none is named.
-DEFAULT_METHOD = "pos"
+DEFAULT_METHOD = "student"
 #: Sampling rate of traces and pulses, Hz.
 FS = 30.0
 #: A person seen for less than this share of the video, and for less than `_MIN_FACE_S`, is not reported.

@@ -49,7 +49,7 @@ class TraceMethod:
 Method = TraceMethod | ClipMethod
 
 #: Learned methods whose ONNX files are bundled.
-BUNDLED: tuple[str, ...] = ()
+BUNDLED: tuple[str, ...] = ("student",)
 
 
 def load_method(name: str) -> TraceMethod | ClipMethod:
