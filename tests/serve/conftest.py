@@ -34,9 +34,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         "queue_bytes": 256 << 20,
         "stream_pixels": 640 * 480,
         "rate_per_min": 0,
-        "idle_timeout_s": 3.0,
+        "idle_timeout_s": 2.0,
         "header_timeout_s": 2.0,
-        "hello_timeout_s": 3.0,
+        "hello_timeout_s": 2.0,
         "send_timeout_s": 2.0,
     }
     with serving(tmp_path_factory.mktemp("server"), token=TOKEN, **limits) as running:
@@ -97,3 +97,9 @@ def endless(videos: Path) -> Path:
             out.mux(stream.encode(picture))
         out.mux(stream.encode())
     return path
+
+
+@pytest.fixture(scope="session")
+def huge(videos: Path) -> Path:
+    """Three frames of 8K."""
+    return write_video(videos / "huge.mp4", [np.zeros((4320, 7680, 3), np.uint8)] * 3, options={"preset": "ultrafast"})

@@ -21,6 +21,8 @@ from kdphys.serve.settings import Settings
 
 TOKEN = "correct-horse-battery-staple"
 ROOT = Path(__file__).resolve().parents[2]
+# A connection that was idle is not used again: the server may be about to close it.
+_LIMITS = httpx.Limits(keepalive_expiry=2.0)
 #: Patience: the machine may be busy.
 PATIENCE_S = 60.0
 
@@ -32,7 +34,9 @@ class Running:
         self.process, self.url, self.folder = process, url, folder
         self.port = int(url.rsplit(":", 1)[1].strip("/"))
         self.headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        self.client = httpx.Client(base_url=url, headers=self.headers, timeout=PATIENCE_S, trust_env=False)
+        self.client = httpx.Client(
+            base_url=url, headers=self.headers, timeout=PATIENCE_S, trust_env=False, limits=_LIMITS
+        )
 
     def connect(self, **options: Any) -> Any:
         """A WebSocket."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -49,6 +50,16 @@ def everything(connection: socket.socket) -> bytes:
     return out
 
 
+def answer(connection: socket.socket) -> bytes:
+    """A refusal, without waiting until the server closes."""
+    out = b""
+    while not out.endswith(b"}"):
+        data = connection.recv(65536)
+        assert data, "closed without an answer"
+        out += data
+    return out
+
+
 HEAD = f"""POST /v1/measurements HTTP/1.1
 Host: localhost
 Authorization: Bearer {TOKEN}
@@ -75,6 +86,8 @@ def test_an_upload_is_measured_and_deleted(server: Running, demo_path: Path) -> 
     assert server.spooled() == []
     everywhere = server.log() + answer.text + str(done)
     assert "very-private-name" not in everywhere, "the name is neither kept nor logged"
+    server.client.get("healthz", headers={"X-Forwarded-For": "203.0.113.7"})
+    assert "203.0.113.7" not in server.log(), "only a proxy is believed"
     assert created["id"] not in server.log(), "who reads the log may not fetch results"
     assert str(server.folder) not in str(done)
 
@@ -115,6 +128,14 @@ def test_wrong_options(server: Running, demo_path: Path, fields: dict[str, str],
     assert answer.status_code == 422
     assert words in answer.json()["message"]
     assert server.spooled() == []
+
+
+def test_a_wrong_option_before_the_file_is_refused_before_it(server: Running) -> None:
+    part = form(('name="method"', b"magic"), ('name="file"; filename="x.mp4"', b""), end=False).removesuffix(b"\r\n")
+    with raw(server, f"{HEAD}Content-Length: 5000000\n\n", part) as connection:
+        refusal = answer(connection)
+    assert refusal.startswith(b"HTTP/1.1 422 ")
+    assert b"unknown_method" in refusal
 
 
 def test_malformed_forms(server: Running, demo_path: Path) -> None:
@@ -176,10 +197,10 @@ def test_huge_videos_in_small_files(server: Running, wide: Path, many: Path, end
 
 def test_ten_gigabytes_are_refused_before_they_come(server: Running) -> None:
     with raw(server, f"{HEAD}Content-Length: 10000000000\n\n") as connection:
-        answer = everything(connection)
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert b'"too_large"' in answer
-    assert b"connection: close" in answer.lower()
+        refusal = answer(connection)
+    assert refusal.startswith(b"HTTP/1.1 413 ")
+    assert b'"too_large"' in refusal
+    assert b"connection: close" in refusal.lower()
 
 
 def test_endless_uploads_are_refused_when_they_get_too_large(server: Running, demo_path: Path) -> None:
@@ -210,10 +231,10 @@ def test_stalled_uploads_fill_the_queue_for_a_moment(server: Running, demo_path:
     assert int(full.headers["Retry-After"]) >= 1
     for connection in stalled:
         with connection:
-            assert everything(connection).startswith(b"HTTP/1.1 408 ")
+            assert answer(connection).startswith(b"HTTP/1.1 408 ")
     assert time.monotonic() - began < 30
-    assert server.spooled() == []
-    assert server.upload(demo_path).status_code == 202
+    until(lambda: server.spooled() == [] or None)
+    until(lambda: server.upload(demo_path).status_code == 202 or None)
 
 
 def test_slow_clients_are_cut_off(server: Running) -> None:
@@ -226,9 +247,14 @@ def test_slow_clients_are_cut_off(server: Running) -> None:
     size = int(server.client.head("ort/ort-wasm-simd-threaded.wasm.gz").headers["Content-Length"])
     deaf.sendall(3 * b"GET /ort/ort-wasm-simd-threaded.wasm.gz HTTP/1.1\r\nHost: localhost\r\n\r\n")
     began = time.monotonic()
+    busy = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    busy.connect()
+    kept = busy.sock
     with raw(server, "GET /healthz HTTP/1.1\nHost: localhost\n") as dripping:
         dripping.settimeout(0.3)
         for n in range(100):
+            busy.request("GET", "/healthz")
+            busy.getresponse().read()
             try:
                 dripping.sendall(f"X-{n}: y\r\n".encode())
                 if dripping.recv(100) == b"":
@@ -239,6 +265,9 @@ def test_slow_clients_are_cut_off(server: Running) -> None:
                 break
         else:
             pytest.fail("a connection was kept for half a minute of headers")
+    assert time.monotonic() - began > 1.5
+    assert busy.sock is kept, "who asks again and again is not cut off"
+    busy.close()
     with silent, deaf:
         assert everything(silent) == b""
         time.sleep(max(began + 4.5 - time.monotonic(), 0))

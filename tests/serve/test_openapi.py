@@ -47,7 +47,7 @@ def test_nothing_contradicts_the_description(server: Running, tmp_path: Path) ->
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
     command = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
     command += ["--config-file", str(tmp_path / "schemathesis.toml"), "--no-color", "run", f"{server.url}openapi.json"]
-    command += ["--max-time", "10", "--max-examples", "6", "--seed", "1", "-H", f"Authorization: Bearer {TOKEN}"]
+    command += ["--max-time", "7", "--max-examples", "6", "--seed", "1", "-H", f"Authorization: Bearer {TOKEN}"]
     out = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=False)
     assert out.returncode == 0, out.stdout + out.stderr
     assert "6 selected" in out.stdout

@@ -74,6 +74,7 @@ def test_token_file_and_a_signal_in_the_middle_of_a_job(tmp_path: Path, long: Pa
     secret.write_text(TOKEN + "\n")
     folder = tmp_path / "tmp"
     command = ("-m", "kdphys.cli.main", "serve", "--port", "0", "--token-file", str(secret), "--workers", "1")
+    command += ("--proxy", "127.0.0.1", "--allowed-host", "pulse.example.org")
     with serving(folder, *command, ready=False, token=TOKEN) as server:
         until(lambda: server.client.get("healthz").status_code in (200, 503) or None)
         stat = Path(f"/proc/{server.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -89,6 +90,9 @@ def test_token_file_and_a_signal_in_the_middle_of_a_job(tmp_path: Path, long: Pa
         with server.connect() as ws:
             assert ws.subprotocol is None
         assert httpx.get(f"{server.url}metrics", trust_env=False).status_code == 401
+        proxied = {"Host": "pulse.example.org", "X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+        assert server.client.get("healthz", headers=proxied).status_code == 200
+        until(lambda: "203.0.113.7 GET /healthz 200" in server.log() or None)
         running, waiting = (server.upload(long).json()["id"] for _ in range(2))
         until(server.worker_with_upload)
         children = server.children()
@@ -105,7 +109,9 @@ def test_token_file_and_a_signal_in_the_middle_of_a_job(tmp_path: Path, long: Pa
         assert "Traceback" not in server.log()
 
 
-def test_two_signals_end_at_once_and_a_killed_server_leaves_nothing_for_long(tmp_path: Path, long: Path) -> None:
+def test_two_signals_end_at_once_and_a_killed_server_leaves_nothing_for_long(
+    tmp_path: Path, long: Path, huge: Path
+) -> None:
     folder = tmp_path / "tmp"
     with serving(folder, workers=1, stream_workers=1) as server:
         server.upload(long)
@@ -115,10 +121,14 @@ def test_two_signals_end_at_once_and_a_killed_server_leaves_nothing_for_long(tmp
         server.process.wait()
         until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in children) or None)
         assert len(server.spooled()) == 1
-    with serving(folder, workers=1, stream_workers=1, job_timeout_s=1.0, memory_bytes=1 << 30) as server:
+    tight = {"job_timeout_s": 1.0, "memory_bytes": 1 << 30, "max_pixels": 1 << 26}
+    with serving(folder, workers=1, stream_workers=1, **tight) as server:
         assert server.spooled() == [], "the next server removes what a killed one left"
         failed = server.measured(long)
         assert failed["error"]["code"] == "timeout"
+        failed = server.measured(huge)
+        assert failed["error"]["code"] in ("memory", "crashed"), "some libraries abort when there is no memory"
+        assert server.client.get("v1/measurements/x").status_code == 404, "the server goes on"
         assert server.spooled() == []
         server.upload(long)
         until(server.worker_with_upload)

@@ -294,7 +294,7 @@ def test_who_leaves_without_a_word_is_noticed(server: Running, how: str) -> None
             connection.close()
         began = time.monotonic()
         until(lambda: server.client.get("healthz").json()["streams"] == 0 or None)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 1.5
 
 
 def test_without_the_headers_of_a_websocket(server: Running) -> None:

@@ -16,7 +16,7 @@ from kdphys.face.track import FaceTracker
 from kdphys.pipeline import DEFAULT_METHOD
 from kdphys.pulse.engines import StreamMethod
 from kdphys.pulse.estimate import Method
-from kdphys.serve.measure import known_methods
+from kdphys.serve.measure import known_methods, warm_up
 from kdphys.streaming import Session, Update
 from kdphys.streaming.waveform import load_live
 from kdphys.vitals.result import Estimate, Vitals
@@ -50,6 +50,7 @@ class Streamer:
     """The calls that a worker for streams answers."""
 
     def __init__(self) -> None:
+        warm_up()
         self._live: dict[int, _Live] = {}
         self._methods: dict[str, Method | StreamMethod] = {}
 

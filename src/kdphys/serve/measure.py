@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
@@ -13,6 +14,7 @@ from kdphys import serialize
 from kdphys.classical import METHODS
 from kdphys.containers import Frame
 from kdphys.errors import KDPhysError, VideoError
+from kdphys.face.detect import FaceDetector
 from kdphys.pipeline import DEFAULT_METHOD, measure_all
 from kdphys.pulse.estimate import BUNDLED
 from kdphys.video.file import VideoFile
@@ -72,8 +74,16 @@ class BoundedFile(VideoFile):
             yield frame
 
 
+def warm_up() -> None:
+    """Load what is loaded when it is first needed: before the first client waits for it, and before memory is short."""
+    FaceDetector()(np.zeros((64, 64, 3), np.uint8))
+
+
 class Measurer:
     """The calls that a worker for uploads answers."""
+
+    def __init__(self) -> None:
+        warm_up()
 
     def about(self) -> dict[str, Any]:
         """What this worker can do."""

@@ -86,7 +86,7 @@ class Worker:
         """
         future: asyncio.Future[bytes] = self._loop.create_future()
         if self.gone.is_set():
-            future.set_exception(WorkerDied(self._how()))
+            future.set_exception(WorkerDied(self.ending))
             return future
         self._number += 1
         self._waiting[self._number] = future
@@ -151,11 +151,13 @@ class Worker:
         self.gone.set()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(WorkerDied(self._how()))
+                future.set_exception(WorkerDied(self.ending))
                 future.exception()  # not everyone who asked still waits
         self._waiting.clear()
 
-    def _how(self) -> str:
+    @property
+    def ending(self) -> str:
+        """How the process ended."""
         code = self._process.exitcode if self._process is not None else None
         if self._killed:
             return self._killed

@@ -29,6 +29,7 @@ class _Watched:
         self._stuck = self._silent = 0.0
         self._look_at = self.loop.call_later(_LOOK_S, self._look)
         self._blocked = False
+        self._last: object = None
 
     def unwatch(self) -> None:
         """The connection is gone."""
@@ -37,12 +38,18 @@ class _Watched:
     def _waits_for_headers(self) -> bool:
         return False
 
+    def _request(self) -> object:
+        """Another one for each request."""
+        return None
+
     def _look(self) -> None:
         current: object = self.transport.get_protocol()
         if current is not self:
             return  # another protocol has taken over
         self._stuck = self._stuck + _LOOK_S if self._blocked or self.transport.is_closing() else 0.0
-        self._silent = self._silent + _LOOK_S if self._waits_for_headers() else 0.0
+        request, self._last = self._last, self._request()
+        same = request is self._last
+        self._silent = self._silent + _LOOK_S if same and self._waits_for_headers() else 0.0
         if self._stuck >= self.send_timeout_s or self._silent >= self.header_timeout_s:
             self.transport.abort()
         else:
@@ -72,11 +79,14 @@ class Http(_Watched, H11Protocol):
         self._blocked = False
         super().resume_writing()
 
-    def _waits_for_headers(self) -> bool:
-        return self.conn.their_state is h11.IDLE and not self._answering()
+    def _request(self) -> object:
+        return self.cycle
 
-    def _answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
+    def _waits_for_headers(self) -> bool:
+        """Whether a request has begun, or none ever came, and its headers are not all there."""
+        kept_alive = self.timeout_keep_alive_task is not None  # between requests uvicorn has a limit of its own
+        answering = self.cycle is not None and not self.cycle.response_complete
+        return self.conn.their_state is h11.IDLE and not kept_alive and not answering
 
 
 class WebSocket(_Watched, WebSocketsSansIOProtocol):

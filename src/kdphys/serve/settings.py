@@ -20,7 +20,7 @@ _LEAST = {
     1: "workers stream_workers max_upload_bytes max_spool_bytes max_pixels max_frames queue keep_count max_streams "
     "stream_pixels queue_frames queue_bytes max_malformed client_uploads client_streams max_connections max_duration_s "
     "job_timeout_s keep_s",
-    1 << 29: "memory_bytes",
+    1 << 30: "memory_bytes",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import time
 from collections import Counter, deque
 from contextlib import suppress
@@ -29,9 +30,10 @@ PROTOCOL = "kdphys.v1"
 _CALL_S = 30.0
 #: Wait for a worker to be ready, seconds.
 _READY_S = 60.0
-#: Frames in one call while measuring keeps up. When it does not, they go one by one: the frames that are dropped are
-#: then spread evenly.
+#: Frames in one call while measuring keeps up. For a while after it did not, they go one by one: the frames that are
+#: dropped are then spread evenly, and what is left is a slower camera instead of one with gaps.
 _BATCH = 8
+_BEHIND_S = 5.0
 _HELLO_BYTES = 4096
 _OURS = ("received", "measured", "dropped", "malformed")
 _SESSIONS = ("late", "gaps", "lost", "persons", "clock_jumps")
@@ -59,7 +61,8 @@ class _Stream:
         self._queue: deque[tuple[float, bytes, float]] = deque()
         self._bytes = 0
         self._wake = asyncio.Event()
-        self._over = self._behind = False
+        self._over = False
+        self._dropped_at = -math.inf
         self._streak = 0
         self.counts = dict.fromkeys(_OURS, 0)
         self._session = dict.fromkeys(_SESSIONS, 0)
@@ -70,11 +73,14 @@ class _Stream:
         Raises:
             _Ended, _Gone: in any case.
         """
-        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._measure())]
+        measure = asyncio.create_task(self._measure())
+        tasks = [measure, asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
+            waiting = set(tasks)
+            while not measure.done():
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -95,6 +101,10 @@ class _Stream:
         if self._streak >= self._s.max_malformed:
             raise _Ended(1003, "malformed", f"{self._streak} malformed messages in a row; the last one: {message}")
         await self._send({"type": "error", "code": code, "message": message})
+
+    async def _watch(self) -> None:
+        await self._worker.gone.wait()
+        raise _lost(self._worker.ending)
 
     async def _read(self) -> None:
         while not self._over:
@@ -134,14 +144,13 @@ class _Stream:
         while len(self._queue) > self._s.queue_frames or (self._bytes > self._s.queue_bytes and len(self._queue) > 1):
             _, old, _ = self._queue.popleft()
             self._bytes -= len(old)
-            self._behind = True
+            self._dropped_at = time.monotonic()
             self.counts["dropped"] += 1
             self._metrics.frames.labels("dropped").inc()
         self._wake.set()
 
     def _take(self) -> tuple[list[tuple[float, bytes]], float]:
-        n = 1 if self._behind else min(_BATCH, len(self._queue))
-        self._behind = False
+        n = 1 if time.monotonic() - self._dropped_at < _BEHIND_S else min(_BATCH, len(self._queue))
         taken = [self._queue.popleft() for _ in range(n)]
         self._bytes -= sum(len(picture) for _, picture, _ in taken)
         return [(t, picture) for t, picture, _ in taken], taken[-1][2]
@@ -191,7 +200,11 @@ async def ask(worker: Worker, name: str, *arguments: Any) -> Any:
     except WorkBroke as broke:
         raise _Ended(1011, "internal", f"measuring met an error of its own ({broke})") from None
     except WorkerDied as death:
-        raise _Ended(1011, "crashed", f"the measuring process was lost ({death}); connect again") from None
+        raise _lost(str(death)) from None
+
+
+def _lost(how: str) -> _Ended:
+    return _Ended(1011, "crashed", f"the measuring process was lost ({how}); connect again")
 
 
 class Streams:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
@@ -206,9 +206,10 @@ async def receive(
     file = spool.create(name)
     try:
         async with asyncio.timeout(s.upload_timeout_s):
-            await _take(request, parser, file, spool, s, metrics)
-        options = check_options(parser.fields, methods, default)
-        return Received(file, options)
+            await _take(
+                request, parser, file, spool, s, metrics, lambda: check_options(parser.fields, methods, default)
+            )
+        return Received(file, check_options(parser.fields, methods, default))
     except BaseException as error:
         file.delete()
         if isinstance(error, TimeoutError):
@@ -221,7 +222,13 @@ async def receive(
 
 
 async def _take(
-    request: Request, parser: _Parser, file: SpoolFile, spool: Spool, s: Settings, metrics: Metrics
+    request: Request,
+    parser: _Parser,
+    file: SpoolFile,
+    spool: Spool,
+    s: Settings,
+    metrics: Metrics,
+    check: Callable[[], object],
 ) -> None:
     head, known = bytearray(), False
     waiting: list[bytes] = []
@@ -231,7 +238,11 @@ async def _take(
         metrics.upload_bytes.inc(len(chunk))
         if total > s.max_upload_bytes + _OVERHEAD:
             raise _too_large(s.max_upload_bytes)
-        for data in parser.feed(chunk):
+        begins = not parser.file_seen
+        parts = parser.feed(chunk)
+        if begins and parser.file_seen:
+            check()  # a wrong option is refused before the file has come
+        for data in parts:
             waiting.append(data)
             size += len(data)
             if not known:

@@ -54,7 +54,7 @@ def main(calls: Connection, answers: Connection, kind: str, memory_bytes: int, n
             state, answer = DONE, getattr(handler, name)(*arguments)
         except KDPhysError as error:
             state, answer = REFUSED, str(error)
-        except MemoryError:
+        except (MemoryError, BlockingIOError):  # the latter: no memory for the stack of a thread
             state, answer = NO_MEMORY, ""
         except Exception as error:
             logging.getLogger("kdphys.serve").exception("a worker could not do its work")
