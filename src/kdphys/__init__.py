@@ -5,7 +5,7 @@ Example::
     import kdphys
 
     video = kdphys.read_video("face.mp4")
-    method = kdphys.load_method("pos")
+    method = kdphys.load_method("student")
     pulse = kdphys.estimate_pulse(video, method)
     vitals = kdphys.measure_vitals(pulse)  # vitals.hr_bpm, vitals.sqi
 

@@ -38,7 +38,7 @@ _CLIPPED_SHARE = 0.35
 _MOTION = 0.25
 #: Above this there is no pulse to speak of, only noise; and how alike noise may be to itself, Hz and correlation.
 _NOISE_HZ = 5.0
-_SAME = 0.7
+_SAME = 0.65
 
 
 @dataclass(frozen=True)

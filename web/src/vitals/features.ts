@@ -11,7 +11,7 @@ export const BIN_HZ = 0.25 / 60;
 export const HR_HZ = [40 / 60, 200 / 60] as const;
 /** Above this there is no pulse to speak of, only noise; and how alike noise may be to itself. */
 const NOISE_HZ = 5;
-const SAME = 0.7;
+const SAME = 0.65;
 
 const near = (f: number, centre: number, halfWidth: number): boolean => Math.abs(f - centre) <= halfWidth;
 
