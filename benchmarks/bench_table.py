@@ -3,7 +3,7 @@
 For the synthetic benchmark::
 
     kdphys synth --preset bench --out runs/bench
-    kdphys evaluate runs/bench -m green -m ica -m lgi -m omit -m pbv -m chrom -m pos --window 10 --out runs/bench-report
+    kdphys evaluate runs/bench -m student -m pos --window 10 --out runs/bench-report
     python benchmarks/bench_table.py runs/bench-report
 """
 
@@ -32,6 +32,21 @@ def main() -> None:
     for label, summaries in rows:
         cells = [_cell(s) for s in summaries]
         print(f"| {label} | {summaries[0]['n']} | " + " | ".join(cells) + " |")
+    print("\nMAE in bpm of the share of windows with the highest SQI\n")
+    print("| share | " + " | ".join(names) + " |")
+    print("|---|" + "---|" * len(names))
+    errors = [_by_sqi(g["scores"]) for g in groups]
+    for share in (0.1, 0.2, 0.3, 0.5, 0.7, 1.0):
+        means = [sum(e[: round(share * len(e))]) / round(share * len(e)) for e in errors]
+        print(f"| {share:.0%} | " + " | ".join(f"{m:.2f}" for m in means) + " |")
+    within = [sum(x <= 5 for x in e) / len(e) for e in errors]
+    print("\nbest guesses within 5 bpm: " + ", ".join(f"{n} {w:.0%}" for n, w in zip(names, within, strict=True)))
+
+
+def _by_sqi(scores: list[dict[str, Any]]) -> list[float]:
+    """Errors of the best guesses, most trusted first."""
+    guesses = [s for s in scores if s["candidate_bpm"] is not None]
+    return [abs(s["candidate_bpm"] - s["ref_bpm"]) for s in sorted(guesses, key=lambda s: -s["sqi"])]
 
 
 def _cell(summary: dict[str, Any]) -> str:
