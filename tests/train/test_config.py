@@ -35,7 +35,10 @@ def test_everything_round_trips() -> None:
         seed=7,
         model=ModelConfig(name="teacher", options={"dilations": [1, 1, 2, 2]}),
         data=DataConfig(
-            sources=(SourceConfig(weight=3.0), SourceConfig(kind="pool", path="a b.npz", augment=False)),
+            sources=(
+                SourceConfig(weight=3.0, scene={"codec": "mpeg4", "mbps": [0.2, 2.0]}),
+                SourceConfig(kind="pool", path="a b.npz", augment=False),
+            ),
             validation=SourceConfig(kind="store", path="x.zarr", part="val"),
         ),
         loss=LossConfig(dilate=0.25, dilate_gamma=1e-3),
@@ -67,6 +70,7 @@ def test_both_roads_are_shipped() -> None:
         ("seed = true", r"seed must be int, got True"),
         ("[[data.sources]]\nweight = -1", "weight of a source must be positive"),
         ("[[data.sources]]\nkind = 'pool'", "needs a path"),
+        ("[[data.sources]]\nscene = { codek = 'mpeg4' }", "scene takes skin, .*mbps; got codek"),
         ("data = 3", r"configuration\.data must be a table"),
         ("[loss]\npearson = -1", r"loss\.pearson must not be negative"),
         ("[run]\npatience = 3", r"need data\.validation"),

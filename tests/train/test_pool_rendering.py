@@ -51,3 +51,8 @@ def test_on_the_fly_batches_depend_on_the_seed_alone() -> None:
     assert a.rgb.shape == (1, 16, 3, 16, 16)
     assert np.array_equal(a.rgb, b.rgb)
     assert not np.array_equal(a.rgb, c.rgb)
+
+
+def test_what_all_scenes_share_reaches_the_renderer() -> None:
+    silent = SynthSource(SourceConfig(codec_share=0.0, heads=2, scene={"no_pulse_share": 1.0}))
+    assert not silent.draw((0, 1), 2, 16, 16).has_pulse.any()

@@ -57,6 +57,8 @@ class SourceConfig:
         render_frames: pool only: length of those clips, longer than a training clip so that it can be cut and
             stretched.
         codec_share: synth, and rendering a pool: share of clips that pass through a real video encoder.
+        scene: synth, and rendering a pool: conditions that all scenes share, as
+            :func:`kdphys.data.synth.sample.sample_scene` takes them: ``{ codec = "mpeg4", mbps = [0.2, 2.0] }``.
         heads, heads_seed: synth, and rendering a pool: how many different heads, and which; another seed gives people
             whom the training never saw. Building them takes about a second each, once.
         split, fold, part: store only: which persons, as the store's manifest divides them; "holdout" has no fold,
@@ -71,6 +73,7 @@ class SourceConfig:
     render: int = 0
     render_frames: int = 300
     codec_share: float = 0.3
+    scene: dict[str, Any] = field(default_factory=dict)
     heads: int = 160
     heads_seed: int = 0
     split: str = "holdout"
@@ -83,6 +86,8 @@ class SourceConfig:
         SOURCES[self.kind]
         _require(self.weight > 0, f"the weight of a source must be positive, got {self.weight}")
         _require(0 <= self.codec_share <= 1, f"codec_share must be between 0 and 1, got {self.codec_share}")
+        allowed = ("skin", "motion", "light", "codec", "hr_bpm", "no_pulse_share", "mbps")
+        _require(set(self.scene) <= set(allowed), f"scene takes {', '.join(allowed)}; got {', '.join(self.scene)}")
         parts = ("train", "val", "test", "all")
         _require(self.part in parts, f"part must be one of {', '.join(parts)}, got {self.part!r}")
         _require(self.kind == "synth" or bool(self.path), f"a source of kind {self.kind!r} needs a path")

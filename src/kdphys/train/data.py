@@ -63,6 +63,7 @@ def render(config: SourceConfig, seed: Sequence[int], batch: int, frames: int, s
         device="cpu",
         codec_share=config.codec_share,
         bank=BankSpec(count=config.heads, seed=config.heads_seed),
+        **config.scene,
     )
     return from_synth(next(iter(stream)))
 

@@ -38,8 +38,12 @@ def test_what_is_asked_for_is_held_and_unknown_names_are_refused() -> None:
         scene.tags | {"skin": "6", "motion": "talking", "light": "dim", "codec": "mjpeg", "pulse": "no"} == scene.tags
     )
     assert scene.pulse.hr_bpm == 61.0
+    rates = [sample_scene(k, codec="mpeg4", mbps=(0.2, 0.5)).codec.mbps for k in range(40)]
+    assert 0.2 <= min(rates) < 0.25 < 0.45 < max(rates) <= 0.5
     with pytest.raises(InvalidInputError, match="expected one of still"):
         sample_scene(1, motion="flying")
+    with pytest.raises(InvalidInputError, match="lowest and a highest bit rate"):
+        sample_scene(1, mbps=(2.0, 1.0))
     with pytest.raises(InvalidInputError, match="seed"):
         sample_scene(-1)
 

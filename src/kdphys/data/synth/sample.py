@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,6 +52,7 @@ def sample_scene(
     hr_bpm: float | None = None,
     no_pulse_share: float = 0.1,
     codec_share: float = 0.3,
+    mbps: Sequence[float] | None = None,
     textures: int = 0,
 ) -> Scene:
     """Draw a scene; whatever is given is held, the rest is random.
@@ -64,15 +66,18 @@ def sample_scene(
         hr_bpm: mean rate aimed at.
         codec_share: share of the scenes that pass through a real codec, when ``codec`` is None; of the rest, one half
             gets the approximation.
+        mbps: lowest and highest bit rate of a codec, for 640 × 480 pixels; None for all that its kind allows.
         textures: number of skin textures to choose from; 0 for none.
 
     Raises:
-        InvalidInputError: an unknown name, skin type or share.
+        InvalidInputError: an unknown name, skin type, share or bit rate.
     """
     if seed < 0:
         raise InvalidInputError(f"scene: expected a seed of 0 or more, got {seed}")
     if not (0 <= no_pulse_share <= 1 and 0 <= codec_share <= 1):
         raise InvalidInputError(f"scene: shares must lie in 0–1, got {no_pulse_share} and {codec_share}")
+    if mbps is not None and not (len(mbps) == 2 and 0 < mbps[0] <= mbps[1]):
+        raise InvalidInputError(f"scene: mbps must be a lowest and a highest bit rate above 0, got {mbps}")
     bank = bank or BankSpec()
     rng = np.random.default_rng([seed, 77])
     present = bool(rng.random() >= no_pulse_share) if pulse is None else pulse
@@ -99,7 +104,7 @@ def sample_scene(
         light=lamp,
         camera=camera,
         framing=_sample_framing(rng, moves),
-        codec=_sample_codec(rng, kind),
+        codec=_sample_codec(rng, kind, mbps),
     )
 
 
@@ -251,11 +256,11 @@ def _sample_framing(rng: np.random.Generator, motion: Motion) -> Framing:
     )
 
 
-def _sample_codec(rng: np.random.Generator, kind: str) -> Codec:
-    low = {"mjpeg": 1.5, "mpeg4": 0.2}.get(kind, 0.12)
+def _sample_codec(rng: np.random.Generator, kind: str, mbps: Sequence[float] | None) -> Codec:
+    low, high = mbps or ({"mjpeg": 1.5, "mpeg4": 0.2}.get(kind, 0.12), 15.0)
     return Codec(
         kind=kind,
-        mbps=_log(rng, low, 15.0),
+        mbps=_log(rng, low, high),
         gop=int(rng.choice([10, 12, 30, 60, 120, 250])),
         downscale=float(rng.uniform(0.5, 0.95)) if rng.random() < 0.25 else 1.0,
         preset=str(rng.choice(["ultrafast", "superfast", "veryfast", "faster"])),
