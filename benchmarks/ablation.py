@@ -7,7 +7,8 @@ unfinished ones go on) and evaluated on the prepared benchmark::
     kdphys synth --preset bench --out runs/bench
     kdphys prepare files runs/bench --size 36 --out runs/bench-store
 
-Prints a table and writes ``benchmarks/results/ablation.csv``: error of every best guess over windows of 10 s.
+Prints a table and writes ``benchmarks/results/ablation.csv``: error of every best guess over windows of 10 s. With one
+seed the interval is a bootstrap over the recordings; it knows nothing of what another seed would give.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from kdphys.data.store import Store
 from kdphys.evaluate.prepared import prepared
@@ -67,6 +69,8 @@ VARIANTS: dict[str, Change] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--clips", type=int, default=10, help="in a step")
+    parser.add_argument("--frames", type=int, default=240, help="of a clip")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--teacher", default="runs/teacher/teacher.safetensors", help="weights")
     parser.add_argument("--store", type=Path, default=Path("runs/bench-store"))
@@ -78,7 +82,8 @@ def main() -> None:
     distill = load_config(ROOT / "configs" / "student.toml").distill
     assert distill is not None
     optim = replace(alone.optim, steps=options.steps, warmup=min(alone.optim.warmup, options.steps // 8), ema=0.98)
-    base = replace(alone, optim=optim, run=replace(alone.run, validate_every=options.steps))
+    data = replace(alone.data, batch=options.clips, frames=options.frames, validation=None)
+    base = replace(alone, data=data, optim=optim, run=replace(alone.run, validate_every=options.steps))
     rows = []
     for seed in range(options.seeds):
         for name in options.only or VARIANTS:
@@ -104,12 +109,22 @@ def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str
     group, summary = next((g, s) for g, s in report.summaries() if g.window == "10 s")
     scores = [s for s in group.scores if s.candidate_bpm is not None]
     errors = np.array([abs(s.candidate_bpm - s.ref_bpm) for s in scores])
-    out = {"n": summary.n, "mae_bpm": round(float(summary.mae_all.value), 3)}
+    low, high = interval([s.recording for s in scores], errors)
+    out = {"n": summary.n, "mae_bpm": round(float(summary.mae_all.value), 3), "low_bpm": low, "high_bpm": high}
     out |= {"within_5_bpm": round(float((errors <= 5).mean()), 4), "minutes": round(minutes, 1)}
     for codec in sorted({dict(s.conditions)["codec"] for s in scores}):
         chosen = [abs(s.candidate_bpm - s.ref_bpm) for s in scores if dict(s.conditions)["codec"] == codec]
         out[f"mae_{codec}"] = round(float(np.mean(chosen)), 3)
     return out
+
+
+def interval(recordings: list[str], errors: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of the mean error: a bootstrap over the recordings."""
+    each = [errors[[r == name for r in recordings]] for name in sorted(set(recordings))]
+    sums, counts = np.array([e.sum() for e in each]), np.array([len(e) for e in each])
+    draws = np.random.default_rng(0).integers(0, len(each), (2000, len(each)))
+    low, high = np.quantile(sums[draws].sum(1) / counts[draws].sum(1), [0.025, 0.975])
+    return round(float(low), 3), round(float(high), 3)
 
 
 def write(rows: list[dict[str, object]]) -> None:
@@ -121,15 +136,18 @@ def write(rows: list[dict[str, object]]) -> None:
 
 
 def show(rows: list[dict[str, float]]) -> None:
-    """Mean and range over the seeds."""
+    """One line a variant; the range is over the seeds, or of the bootstrap where there is one seed."""
     print(f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, {rows[0]['steps']} steps each\n")
-    print("| variant | seeds | MAE, bpm (each seed) | within 5 bpm |\n|---|---|---|---|")
+    codecs = [k for k in rows[0] if k.startswith("mae_") and k != "mae_bpm"]
+    names = " | ".join(k.removeprefix("mae_") for k in codecs)
+    print(f"| variant | seeds | MAE, bpm (range) | within 5 bpm | {names} |\n|---|---|---|---|{'---|' * len(codecs)}")
     for name in dict.fromkeys(r["variant"] for r in rows):
         mine = [r for r in rows if r["variant"] == name]
         maes = [r["mae_bpm"] for r in mine]
-        each = ", ".join(f"{v:.1f}" for v in maes)
+        low, high = (min(maes), max(maes)) if len(mine) > 1 else (mine[0]["low_bpm"], mine[0]["high_bpm"])
         within = np.mean([r["within_5_bpm"] for r in mine])
-        print(f"| {name} | {len(mine)} | {np.mean(maes):.1f} ({each}) | {within:.0%} |")
+        cells = " | ".join(f"{np.mean([r[k] for r in mine]):.1f}" for k in codecs)
+        print(f"| {name} | {len(mine)} | {np.mean(maes):.1f} ({low:.1f}–{high:.1f}) | {within:.0%} | {cells} |")
 
 
 if __name__ == "__main__":

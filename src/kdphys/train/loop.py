@@ -171,7 +171,8 @@ def fit(
 ) -> Result:
     """Train until the last step, early stopping or ``max_minutes``, and export the weights.
 
-    Writes into ``out``: config.toml, last.ckpt, best.ckpt, log/ (CSV and TensorBoard), NAME.safetensors and NAME.json.
+    Writes into ``out``: config.toml, last.ckpt, best.ckpt, log/ (CSV, one a call, and TensorBoard), NAME.safetensors and
+    NAME.json.
 
     Args:
         config: of the run.
@@ -192,7 +193,10 @@ def fit(
     task, clips = build_task(config), Clips(config, progress)
     ema = EMA(config.optim.ema) if config.optim.ema else None
     log = out / "log"
-    loggers: list[Any] = [CSVLogger(log, name="", version="csv", flush_logs_every_n_steps=config.run.log_every)]
+    # Lightning's CSV logger deletes what it finds in its folder: each call of a run gets its own.
+    part = len(list(log.glob("csv*"))) + 1
+    version = "csv" if part == 1 else f"csv-{part}"
+    loggers: list[Any] = [CSVLogger(log, name="", version=version, flush_logs_every_n_steps=config.run.log_every)]
     loggers += [TensorBoardLogger(log, name="", version="tensorboard")] if tensorboard else []
     validate = config.data.validation is not None
     with warnings.catch_warnings(), _quiet():
