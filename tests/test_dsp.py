@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from kdphys.dsp import bandpass, detrend, peak_frequency, resample_by_time, runs, spectrum
+from kdphys.dsp import bandpass, detrend, heart_frequency, peak_frequency, resample_by_time, runs, spectrum
 from kdphys.errors import InvalidInputError
 
 # Detrending
@@ -124,6 +124,19 @@ def test_peak_is_looked_for_in_the_band_only():
     assert peak_frequency(f, 1 - f, 0.7, 3.3) == pytest.approx(0.7, abs=0.02)  # falling: at the edge, not outside
     with pytest.raises(InvalidInputError, match="no spectrum bin"):
         peak_frequency(f, power, 6.0, 7.0)
+
+
+def test_a_slow_heart_is_not_told_at_its_second_harmonic():
+    t = np.arange(300) / 30
+
+    def rate(*tones):
+        wave = sum(a * np.sin(2 * np.pi * bpm / 60 * t + bpm) for bpm, a in tones)
+        return 60 * heart_frequency(*spectrum(wave, 30.0))
+
+    assert rate((48, 0.8), (96, 1.0)) == pytest.approx(48, abs=0.5)
+    assert rate((48, 0.6), (96, 1.0)) == pytest.approx(96, abs=0.5)  # too little at the half to be sure of it
+    assert rate((70, 0.9), (96, 1.0)) == pytest.approx(96, abs=1.0)  # strong, but not at the half
+    assert rate((38, 0.9), (76, 1.0)) == pytest.approx(76, abs=1.5)  # the half is no heart rate
 
 
 # Resampling

@@ -29,7 +29,7 @@ from kdphys.clip.crop import crop
 from kdphys.clip.skin import SkinWeights, skin_means
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Evidence, Frame, Pulse, RgbTrace
-from kdphys.dsp import bandpass, detrend, peak_frequency, resample_by_time, spectrum
+from kdphys.dsp import bandpass, detrend, heart_frequency, peak_frequency, resample_by_time, spectrum
 from kdphys.face import detect
 from kdphys.face.detect import Detections, FaceDetector
 from kdphys.face.track import FaceTracker
@@ -107,6 +107,10 @@ def dsp_vectors() -> Json:
         "peak": [
             {"low": low, "high": high, "f": peak_frequency(frequencies, power, low, high)}
             for low, high in ((40 / 60, 200 / 60), (2.0, 3.0))
+        ],
+        "heart": [
+            {"wave": packed(wave), "f": heart_frequency(*spectrum(wave, FS))}
+            for wave in (f32(a * np.sin(5 * t[:300]) + np.sin(10 * t[:300])) for a in (0.6, 0.8))
         ],
         "resample": {
             "times": packed(times),

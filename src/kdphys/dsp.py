@@ -93,6 +93,10 @@ def spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60, window: 
     return np.fft.rfftfreq(nfft, 1 / fs), power
 
 
+#: How far from half of a frequency its fundamental is looked for, Hz.
+_HALF_HZ = 0.05
+
+
 def peak_frequency(frequencies: Floats, power: Floats, low: float, high: float) -> float:
     """Frequency (Hz) of the highest power in ``[low, high]``, refined by a parabola through three bins."""
     inside = np.flatnonzero((frequencies >= low) & (frequencies <= high))
@@ -106,6 +110,25 @@ def peak_frequency(frequencies: Floats, power: Floats, low: float, high: float) 
         if bend < 0:
             f += 0.5 * (left - right) / bend * float(frequencies[1] - frequencies[0])
     return float(np.clip(f, low, high))
+
+
+def heart_frequency(frequencies: Floats, power: Floats) -> float:
+    """Frequency (Hz) of a heart from the spectrum of its pulse: the highest peak in 40–200 bpm.
+
+    Where half of that frequency holds more than half of its power the half is the answer: the second harmonic of a
+    slow heart often stands above its fundamental.
+
+    Args:
+        frequencies: Hz, evenly spaced.
+        power: of the same length.
+    """
+    low, high = (bpm / 60 for bpm in HR_BAND_BPM)
+    f = peak_frequency(frequencies, power, low, high)
+    if f / 2 < low:
+        return f
+    half = peak_frequency(frequencies, power, max(f / 2 - _HALF_HZ, low), f / 2 + _HALF_HZ)
+    at = np.interp([half, f], frequencies, power)
+    return half if at[0] > 0.5 * at[1] else f
 
 
 def resample_by_time(

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { chrom, green, pos, type Classical } from "../src/classical/methods";
 import { bandpass } from "../src/dsp/filter";
 import { resampleByTime } from "../src/dsp/resample";
-import { peakFrequency, spectrum } from "../src/dsp/spectrum";
+import { heartFrequency, peakFrequency, spectrum } from "../src/dsp/spectrum";
 import { detrend } from "../src/dsp/trend";
 import { doubles, expectClose, floats, vectors } from "./vectors";
 
@@ -33,6 +33,10 @@ describe("signals match Python's", () => {
     const got = v.spectrum.bins.map((k: number) => found.power[k]! / want[0]!);
     expectClose(got, want.map((p) => p / want[0]!));
     for (const { low, high, f } of v.peak) expect(peakFrequency(found, low, high)).toBeCloseTo(f, 5);
+  });
+
+  it("a slow heart is not told at its second harmonic", () => {
+    for (const { wave, f } of v.heart) expect(heartFrequency(spectrum(floats(wave), v.fs))).toBeCloseTo(f, 5);
   });
 
   it.each(["slow", "fast"])("resampling onto a %s clock, with gaps", (name) => {

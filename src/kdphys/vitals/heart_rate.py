@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.containers import Pulse
-from kdphys.dsp import HR_BAND_BPM, peak_frequency, spectrum
+from kdphys.dsp import heart_frequency, spectrum
 from kdphys.errors import InvalidInputError
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.result import HrWindow
@@ -27,7 +27,7 @@ def hr_spectrum(bvp: Floats, fs: float) -> tuple[Floats, Floats]:
 
 
 def heart_rate(bvp: Floats, fs: float) -> float:
-    """Heart rate in bpm: the highest spectral peak in 40–200 bpm, refined between bins.
+    """Heart rate in bpm: :func:`kdphys.dsp.heart_frequency` of the stretch.
 
     Args:
         bvp: (T,), at least 6 s.
@@ -39,7 +39,7 @@ def heart_rate(bvp: Floats, fs: float) -> float:
     if len(bvp) < MIN_HR_S * fs - 1:
         raise InvalidInputError(f"heart rate needs at least {MIN_HR_S:g} s of pulse, got {len(bvp) / fs:.1f} s")
     frequencies, power = hr_spectrum(bvp, fs)
-    return 60.0 * peak_frequency(frequencies, power, HR_BAND_BPM[0] / 60, HR_BAND_BPM[1] / 60)
+    return 60.0 * heart_frequency(frequencies, power)
 
 
 def hr_window(judge: Judge, start: int, stop: int) -> HrWindow:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, Pulse
-from kdphys.dsp import HR_BAND_BPM, bandpass, peak_frequency, runs, spectrum
+from kdphys.dsp import HR_BAND_BPM, bandpass, heart_frequency, runs, spectrum
 
 Floats = NDArray[np.floating[Any]]
 
@@ -31,7 +31,6 @@ FEATURES = ("snr_db", "dominance", "halves", "agreement", "unison", "phase", "lo
 #: The same for learned methods, whose output is trained to be quiet when it is unsure.
 LEARNED_FEATURES = (*FEATURES, "strength")
 _BIN_HZ = 0.25 / 60
-_HR_HZ = (HR_BAND_BPM[0] / 60, HR_BAND_BPM[1] / 60)
 _MIN_FPS = 8.0
 _DARK_LUMA = 22.0
 _CLIPPED_SHARE = 0.35
@@ -116,7 +115,7 @@ class Judge:
         if float(bvp.std()) < 1e-9:
             return None
         frequencies, power = spectrum(bvp, pulse.fs, _BIN_HZ)
-        f0 = peak_frequency(frequencies, power, *_HR_HZ)
+        f0 = heart_frequency(frequencies, power)
         return f0, {
             "snr_db": _snr_db(frequencies, power, f0),
             "dominance": _dominance(frequencies, power, f0),
@@ -202,7 +201,7 @@ def _halves(bvp: Floats, fs: float, f0: float) -> float:
         if float(part.std()) < 1e-12:
             return float(np.log10(61.0))
         frequencies, power = spectrum(part, fs, _BIN_HZ)
-        worst = max(worst, abs(60 * (peak_frequency(frequencies, power, *_HR_HZ) - f0)))
+        worst = max(worst, abs(60 * (heart_frequency(frequencies, power) - f0)))
     return float(np.log10(1.0 + min(worst, 60.0)))
 
 
@@ -213,7 +212,7 @@ def _agreement(waves: list[Floats], fs: float, f0: float) -> float:
         if float(wave.std()) < 1e-12:
             near.append(0.0)
             continue
-        f = peak_frequency(*spectrum(wave, fs, _BIN_HZ), *_HR_HZ)
+        f = heart_frequency(*spectrum(wave, fs, _BIN_HZ))
         near.append(max(0.0, 1.0 - 60 * abs(f - f0) / 6.0))
     return float(np.mean(near))
 

@@ -52,3 +52,22 @@ export function peakFrequency({ step, power }: Spectrum, low: number, high: numb
   }
   return clamp(f, low, high);
 }
+
+/** The rates that a human heart is looked for at, Hz. */
+export const HR_HZ = [40 / 60, 200 / 60] as const;
+/** How far from half of a frequency its fundamental is looked for, Hz. */
+const HALF_HZ = 0.05;
+
+/** Frequency (Hz) of a heart: the highest peak, or its half where that has at least half the power. */
+export function heartFrequency(found: Spectrum): number {
+  const [low, high] = HR_HZ;
+  const f = peakFrequency(found, low, high);
+  if (f / 2 < low) return f;
+  const half = peakFrequency(found, Math.max(f / 2 - HALF_HZ, low), f / 2 + HALF_HZ);
+  return powerAt(found, half) > 0.5 * powerAt(found, f) ? half : f;
+}
+
+function powerAt({ step, power }: Spectrum, f: number): number {
+  const k = Math.min(Math.floor(f / step), power.length - 2);
+  return power[k]! + (f / step - k) * (power[k + 1]! - power[k]!);
+}

@@ -2,22 +2,20 @@
 
 import type { Evidence } from "../clip/trace";
 import { fft, powerOfTwo } from "../dsp/fft";
-import { hann, peakFrequency, spectrum, type Spectrum } from "../dsp/spectrum";
+import { HR_HZ, hann, heartFrequency, spectrum, type Spectrum } from "../dsp/spectrum";
 import { clamp, mean, std, sum } from "../dsp/stats";
 
 /** Spacing of the spectrum's bins, Hz. */
 export const BIN_HZ = 0.25 / 60;
-/** The rates that a human heart is looked for at, Hz. */
-export const HR_HZ = [40 / 60, 200 / 60] as const;
 /** Above this there is no pulse to speak of, only noise; and how alike noise may be to itself. */
 const NOISE_HZ = 5;
 const SAME = 0.65;
 
 const near = (f: number, centre: number, halfWidth: number): boolean => Math.abs(f - centre) <= halfWidth;
 
-/** Frequency of the highest peak of a window, Hz. */
+/** Frequency of the heart in a window, Hz. */
 export function pulseFrequency(bvp: Float64Array, fs: number): number {
-  return peakFrequency(spectrum(bvp, fs, BIN_HZ), ...HR_HZ);
+  return heartFrequency(spectrum(bvp, fs, BIN_HZ));
 }
 
 /** Power at the pulse and its second harmonic against the rest of 0.65–4 Hz, dB. */

@@ -3,10 +3,10 @@
 import { chrom, green, pos } from "../classical/methods";
 import type { Evidence } from "../clip/trace";
 import { bandpass } from "../dsp/filter";
-import { peakFrequency, spectrum } from "../dsp/spectrum";
+import { heartFrequency, spectrum } from "../dsp/spectrum";
 import { clamp, interp, mean, median, runs, std } from "../dsp/stats";
 import type { Pulse } from "../pulse/pulse";
-import { BIN_HZ, HR_HZ, agreement, dominance, halves, logAc, repeats, snrDb, strength, unison } from "./features";
+import { BIN_HZ, agreement, dominance, halves, logAc, repeats, snrDb, strength, unison } from "./features";
 
 /** Below this SQI the answer is "no reliable pulse". */
 export const SQI_THRESHOLD = 0.7;
@@ -121,7 +121,7 @@ export class Judge {
     const bvp = pulse.bvp.subarray(start, stop);
     if (std(bvp) < 1e-9) return null;
     const whole = spectrum(bvp, fs, BIN_HZ);
-    const f0 = peakFrequency(whole, ...HR_HZ);
+    const f0 = heartFrequency(whole);
     const features: Features = {
       snr_db: snrDb(whole, f0),
       dominance: dominance(whole, f0),
