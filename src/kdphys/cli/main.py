@@ -12,6 +12,7 @@ from kdphys.cli.datasets import app as datasets
 from kdphys.cli.demo import demo
 from kdphys.cli.evaluate import evaluate
 from kdphys.cli.export import export
+from kdphys.cli.live import live
 from kdphys.cli.measure import measure
 from kdphys.cli.prepare import prepare
 from kdphys.cli.serve import serve
@@ -37,6 +38,7 @@ app.command()(train)
 app.command()(distill)
 app.command()(export)
 app.command()(synth)
+app.command()(live)
 app.command()(serve)
 
 

@@ -171,8 +171,8 @@ def fit(
 ) -> Result:
     """Train until the last step, early stopping or ``max_minutes``, and export the weights.
 
-    Writes into ``out``: config.toml, last.ckpt, best.ckpt, log/ (CSV, one a call, and TensorBoard), NAME.safetensors and
-    NAME.json.
+    Writes into ``out``: config.toml, last.ckpt, best.ckpt, log/ (TensorBoard, and a CSV for each call),
+    NAME.safetensors and NAME.json.
 
     Args:
         config: of the run.

@@ -1,0 +1,1 @@
+"""Measuring in front of a camera: capture, measurement, view and recording side by side."""

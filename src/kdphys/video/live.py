@@ -1,0 +1,164 @@
+"""What frames come from while they happen: a camera, a network stream, a file that is played in real time."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+
+import av
+import av.error
+import numpy as np
+from av.container import InputContainer
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from kdphys.containers import Frame, Video
+from kdphys.errors import VideoError
+from kdphys.video.picture import MAX_PIXELS, Painter, check_size, orientation
+from kdphys.video.reader import read_video
+
+
+class LiveSource(ABC):
+    """Frames in real time, one connection after the other.
+
+    Attributes:
+        name: what to call it in messages, without passwords.
+        lasting: whether it is there again after it went, so that it is worth trying: a camera, not a file.
+        corrupt: pictures so far that could not be decoded and were left out.
+    """
+
+    name: str
+    lasting: bool = True
+    corrupt: int = 0
+
+    @abstractmethod
+    def connect(self, stop: Event) -> Iterator[Frame]:
+        """Open it and yield frames as they come, until it ends or ``stop`` is set.
+
+        Times increase, also from one connection to the next: seconds on the clock of :func:`time.monotonic` for
+        what lasts, those of the file for a file.
+
+        Raises:
+            VideoError: it cannot be opened, or breaks off.
+        """
+
+
+class Playback(LiveSource):
+    """A video that is played in real time, as if a camera saw it.
+
+    Args:
+        video: a path, or a video.
+
+    Raises:
+        VideoError: as :func:`kdphys.read_video`.
+    """
+
+    lasting = False
+
+    def __init__(self, video: Path | Video) -> None:
+        self._video = video if isinstance(video, Video) else read_video(video)
+        self.name = self._video.name
+
+    def connect(self, stop: Event) -> Iterator[Frame]:
+        """Each frame when its time has come, or as soon as it is decoded."""
+        begin: float | None = None
+        for frame in self._video:
+            if begin is None:
+                begin = time.monotonic() - frame.t
+            stop.wait(max(begin + frame.t - time.monotonic(), 0.0))
+            if stop.is_set():
+                return
+            yield frame
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong in the file so far."""
+        return self._video.notes
+
+
+class Anchor:
+    """Lays the clock of a source on :func:`time.monotonic`, keeping its steps: they are exact where arrivals jitter.
+
+    Args:
+        ahead_s: a source further ahead than this has a new clock, seconds.
+        behind_s: the same for one that fell behind.
+    """
+
+    def __init__(self, ahead_s: float = 5.0, behind_s: float = 5.0) -> None:
+        self._ahead_s, self._behind_s = ahead_s, behind_s
+        self._offset: float | None = None
+
+    def __call__(self, own: float | None, now: float) -> float:
+        """Time of a frame, seconds.
+
+        Args:
+            own: on the source's clock, or None: it has none.
+            now: when the frame came.
+        """
+        if own is None:
+            return now
+        if self._offset is None:
+            # Cameras mostly count on the machine's own clock.
+            self._offset = 0.0 if -self._behind_s < own - now < 0.1 else now - own
+        t = own + self._offset
+        if not -self._behind_s <= t - now <= self._ahead_s:
+            self._offset, t = now - own, now
+        return t
+
+
+def first_video(container: InputContainer, name: str) -> VideoStream:
+    """The largest video stream, made ready to be decoded without delay.
+
+    Raises:
+        VideoError: there is none that can be decoded.
+    """
+    streams = [s for s in container.streams.video if s.codec_context is not None]
+    if not streams:
+        raise VideoError(f"{name}: no video in it that can be decoded here")
+    stream = max(streams, key=lambda s: s.codec_context.width * s.codec_context.height)
+    context = stream.codec_context
+    check_size(name, context.width, context.height)
+    context.thread_type = "SLICE"  # threads for whole frames would hold some of them back
+    context.options = {"max_pixels": str(MAX_PIXELS)}
+    return stream
+
+
+def pictures(
+    container: InputContainer, source: LiveSource, stop: Event
+) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
+    """RGB pictures with their own times in seconds; those that cannot be decoded are left out and counted.
+
+    Raises:
+        VideoError: colours or a rotation that are not known here.
+        av.error.FFmpegError: reading breaks off.
+    """
+    stream = first_video(container, source.name)
+    paint: Painter | None = None
+    whole = False  # whether a key frame has come: before it pictures are built on what was never seen
+    for packet in container.demux(stream):
+        if stop.is_set():
+            return
+        decoded: list[av.VideoFrame] = []
+        try:
+            with suppress(EOFError):
+                decoded = stream.decode(packet)
+        except av.error.FFmpegError:
+            source.corrupt += 1
+            whole = False
+            continue
+        for picture in decoded:
+            whole |= bool(picture.key_frame)
+            if picture.is_corrupt or not whole:
+                source.corrupt += 1
+                whole = whole and not picture.is_corrupt
+                continue
+            if paint is None:
+                check_size(source.name, picture.width, picture.height)
+                paint = Painter(source.name, picture.rotation, orientation(picture))
+            base = picture.time_base or stream.time_base
+            own = None if picture.pts is None or base is None else float(picture.pts * base)
+            yield paint(picture), own

@@ -1,0 +1,164 @@
+"""Sources that go and come back, clocks that jump, waves on the screen."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import kdphys
+from kdphys.errors import InvalidInputError, OutputError, VideoError
+from kdphys.live.capture import Capture
+from kdphys.live.record import Recorder
+from kdphys.live.run import LiveRun
+from kdphys.live.terminal import braille, plain_line, render
+from kdphys.video.live import Anchor, Playback
+from kdphys.video.network import NetworkStream
+
+CLIP = Path(kdphys.__file__).parent / "assets" / "demo.mp4"
+
+
+@pytest.fixture
+def camera() -> Iterator[tuple[str, list[int]]]:
+    """An MJPEG camera on the network that breaks off after 1.5 s and is there again, 30 pictures a second."""
+    frames = [f.rgb for f, _ in zip(kdphys.read_video(CLIP), range(120), strict=False)]
+    pictures = [cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes() for rgb in frames]
+    connections: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            number = len(connections)
+            connections.append(0)
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            begin = time.monotonic()
+            try:
+                for k in range(45 if number == 0 else len(pictures)):
+                    data = pictures[k]
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n".encode()
+                    self.wfile.write(head + data + b"\r\n")
+                    connections[number] += 1
+                    time.sleep(max(begin + (k + 1) / 30 - time.monotonic(), 0))
+            except OSError:
+                pass
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/video?token=secret", connections
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_camera_that_goes_is_reported_and_tried_again(camera: tuple[str, list[int]]) -> None:
+    url, connections = camera
+    source = NetworkStream(url)
+    assert "secret" not in source.name
+    run = LiveRun(source, kdphys.stream("pos"), capture=Capture(source, first_wait_s=0.6))
+    troubles = set()
+    with run:
+        end = time.monotonic() + 20
+        while run.look().capture.returns < 1 and time.monotonic() < end:
+            seen = run.look()
+            if seen.capture.state == "lost":
+                troubles.add(seen.capture.trouble)
+                assert seen.capture.retry_s is None or seen.capture.retry_s <= 0.6
+            time.sleep(0.02)
+        time.sleep(2.0)
+        state = run.look()
+    run.check()
+    assert len(troubles) == 1
+    assert "127.0.0.1" in str(troubles)
+    assert state.capture.state == "running"
+    assert len(connections) >= 2
+    summary = run.summary()
+    assert summary.returns == 1
+    assert summary.frames > 45 + 30
+    assert summary.frames - 3 <= summary.measured + summary.dropped <= summary.frames
+
+
+def test_a_source_that_was_never_there_is_an_error() -> None:
+    run = LiveRun(NetworkStream("http://127.0.0.1:1/x"), kdphys.stream("pos"))
+    with run:
+        end = time.monotonic() + 10
+        while not run.over and time.monotonic() < end:
+            time.sleep(0.02)
+    with pytest.raises(VideoError, match="cannot be opened"):
+        run.check()
+
+
+def test_a_slow_measurement_drops_the_oldest_frames_and_counts_them() -> None:
+    source = Playback(CLIP)
+    session = kdphys.stream("pos")
+    push = session.push
+
+    def slow(*args: object, **options: object) -> object:
+        time.sleep(0.1)
+        return push(*args, **options)  # type: ignore[arg-type]
+
+    session.push = slow  # type: ignore[method-assign,assignment]
+    run = LiveRun(source, session)
+    with run:
+        time.sleep(2.5)
+        seen = run.look()
+    assert seen.capture.dropped > 20
+    assert seen.lag_s < 1.5  # what is shown stays near to now
+
+
+def test_a_clock_of_its_own_is_laid_on_ours_and_keeps_its_steps() -> None:
+    anchor = Anchor()
+    arrivals = np.arange(30) / 30 + np.random.default_rng(0).uniform(0, 0.02, 30)
+    times = [anchor(100.0 + k / 30, 5000.0 + now) for k, now in enumerate(arrivals)]
+    assert np.allclose(np.diff(times), 1 / 30)
+    assert abs(times[0] - 5000.0) < 0.05
+    assert anchor(7.0, 5001.0) == pytest.approx(5001.0)  # the source began anew
+    assert anchor(7.1, 5001.2) == pytest.approx(5001.1)
+    assert anchor(None, 5003.0) == 5003.0
+
+
+def test_waves_are_drawn_where_they_are_and_gaps_are_empty() -> None:
+    t = np.arange(300) / 30
+    wave, valid = np.sin(2 * np.pi * 0.5 * t), np.ones(300, bool)
+    lines = braille(wave, valid, 40, 4)
+    assert [len(line) for line in lines] == [40] * 4
+    assert all(any(line[k] != "⠀" for line in lines) for k in range(40))
+    valid[150:] = False
+    half = braille(wave, valid, 40, 4)
+    assert all(line[20:] == "⠀" * 20 for line in half)
+    assert not any(c != "⠀" for line in braille(wave, np.zeros(300, bool), 40, 4) for c in line)
+
+
+def test_without_pictures_no_rate_is_shown() -> None:
+    source = Playback(CLIP)
+    with LiveRun(source, kdphys.stream("pos")) as run:
+        while run.look().update is None and not run.over:
+            time.sleep(0.05)
+        fresh = run.look()
+        assert fresh.fresh
+        assert "bpm" in plain_line(fresh) or "no reliable pulse" in plain_line(fresh)
+        render(fresh)
+    object.__setattr__(fresh.capture, "silent_s", 4.0)
+    assert not fresh.fresh
+    assert "no pictures come" in plain_line(fresh)
+
+
+def test_recordings_go_where_they_can(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInputError, match="leave the suffix out"):
+        Recorder(tmp_path / "a.mp4")
+    with pytest.raises(OutputError, match="is a folder"):
+        Recorder(tmp_path)
+    (tmp_path / "b.csv").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        Recorder(tmp_path / "b")
+    assert (tmp_path / "b.csv").read_text() == "mine"
+    Recorder(tmp_path / "c").close()
+    assert not list(tmp_path.glob("c*")), "nothing is written before the first frame"
