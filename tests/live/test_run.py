@@ -151,6 +151,30 @@ def test_without_pictures_no_rate_is_shown() -> None:
     assert "no pictures come" in plain_line(fresh)
 
 
+def test_a_recording_goes_on_after_a_gap(tmp_path: Path) -> None:
+    frames = [kdphys.Frame(f.rgb[::4, ::4], f.t) for f in kdphys.read_video(CLIP)]
+    frames += [kdphys.Frame(f.rgb, f.t + 30) for f in frames[:120]]
+    recorder, session = Recorder(tmp_path / "a"), kdphys.stream("pos", roi="full")
+    last = 0.0
+    for frame in frames:
+        recorder.frame(frame)
+        if update := session.push(frame):
+            recorder.update(update)
+            if frame.t < 20 and len(update.pulse.bvp):
+                last = float(update.pulse.times[-1])
+    final = session.close()
+    assert final is not None
+    recorder.update(final)
+    recorder.close()
+    rows = [line.split(",") for line in (tmp_path / "a.csv").read_text().splitlines()[1:]]
+    times = np.array([float(row[0]) for row in rows if row[1]])
+    (gap,) = np.flatnonzero(np.diff(times) > 0.05)
+    assert times[gap] == pytest.approx(last, abs=0.02)  # all that was told before it
+    assert 30 <= times[gap + 1] < 32  # the method needs a moment
+    assert times[-1] == pytest.approx(34.0, abs=0.1)
+    assert len(list(kdphys.read_video(tmp_path / "a.mkv"))) == len(frames)
+
+
 def test_recordings_go_where_they_can(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="leave the suffix out"):
         Recorder(tmp_path / "a.mp4")

@@ -56,19 +56,22 @@ def live(
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as Ctrl-C does, with the terminal as it was
     try:
-        with run:
-            if window:
-                from kdphys.live.window import Window
+        if window:
+            from kdphys.live.window import Window
 
-                Window(run, done).show()
-            else:
-                show(run, console, plain or not console.is_terminal, done)
+            view = Window(run, done)  # where there is no screen, the camera stays off and no recording is begun
+            with run:
+                view.show()
+        else:
+            screen = sys.stdout.isatty() and not console.is_dumb_terminal
+            with run:
+                show(run, console, plain or not screen, done)
     except KeyboardInterrupt:
         pass
     summary = run.summary()
     if summary.frames:
         for line in summary_lines(summary):
-            console.print(line, highlight=False, soft_wrap=True)
+            console.out(line, highlight=False)
     run.check()
     sys.exit(0 if summary.hr_bpm is not None else 3)
 

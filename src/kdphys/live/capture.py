@@ -91,7 +91,8 @@ class Capture:
         self._queue: deque[tuple[Frame, float]] = deque()
         self._news = threading.Condition()
         self._stop = threading.Event()
-        self._state, self._trouble = "opening", None
+        self._state = "opening"
+        self._trouble: str | None = None
         self._retry_at: float | None = None
         self._last: float | None = None
         self._frames = self._dropped = self._returns = 0
@@ -100,9 +101,6 @@ class Capture:
         self.error: BaseException | None = None
         # A thread that hangs in a driver must not keep the program from ending.
         self._thread = threading.Thread(target=self._run, name="kdphys-capture", daemon=True)
-
-    _state: str
-    _trouble: str | None
 
     def start(self) -> None:
         """Begin."""

@@ -35,8 +35,9 @@ class Recorder:
     """Writes PREFIX.mkv (H.264) and PREFIX.csv while it is measured.
 
     Both count their time from the first frame. The table has a row for each sample of the pulse: ``time_s, bvp, hr_bpm,
-    sqi, reason``; ``bvp`` is empty in gaps, ``hr_bpm`` is that of the last refresh before and empty where there was
-    none. When the pictures change their size, another video is begun, PREFIX-2.mkv.
+    sqi, reason``; ``bvp`` is empty in gaps, and a long one lacks rows, also for the last second or two before it.
+    ``hr_bpm`` is that of the last refresh before, and empty where there was none. When the pictures change their size,
+    another video is begun, PREFIX-2.mkv.
 
     Nothing is written before the first frame. After a crash, or when the disk is full, both files can be read up to the
     last seconds.
@@ -103,7 +104,7 @@ class Recorder:
             if self._table is None:
                 self._table = _Table(self._table_path(), self._origin, self._force)
                 self.files += (str(self._table_path()),)
-            self._table.write(update, SETTLE_S)
+            self._table.add(update)
         except OSError as error:
             raise _failed(self._table_path(), error) from error
 
@@ -136,8 +137,9 @@ class Recorder:
         self._count += 1
         path = self._video_path(self._count)
         self._refuse(path)
+        video = _Video(path, shape)
         self.files += (str(path),)
-        return _Video(path, shape)
+        return video
 
     def _video_path(self, count: int) -> Path:
         return self._stem.with_name(self._stem.name + (f"-{count}" if count > 1 else "") + _VIDEO)
@@ -212,13 +214,19 @@ class _Table:
         self._last: Update | None = None
         self._states: deque[tuple[float, tuple[str, str, str]]] = deque(maxlen=64)  # those that rows may still need
 
-    def write(self, update: Update, settle_s: float) -> None:
-        """The samples up to ``settle_s`` before the end."""
+    def add(self, update: Update) -> None:
+        """Write what has settled of a refresh."""
         v, pulse = update.vitals, update.pulse
-        if update is not self._last:
-            self._last = update
-            hr = ("", "") if v.hr_bpm is None else (f"{v.hr_bpm:.2f}", f"{v.sqi:.3f}")
-            self._states.append((update.t, (*hr, v.reasons[0] if v.reasons else "")))
+        if self._last is not None and not (pulse.times < self._until).any():
+            self._write(self._last, 0.0)  # the end of what came before a long gap: it is not in this refresh any more
+        self._last = update
+        hr = ("", "") if v.hr_bpm is None else (f"{v.hr_bpm:.2f}", f"{v.sqi:.3f}")
+        self._states.append((update.t, (*hr, v.reasons[0] if v.reasons else "")))
+        self._write(update, SETTLE_S)
+
+    def _write(self, update: Update, settle_s: float) -> None:
+        """The samples up to ``settle_s`` before the end."""
+        pulse = update.pulse
         times = pulse.times
         rows = np.flatnonzero((times > self._until + 0.5 / pulse.fs) & (times <= update.t - settle_s))
         for k in rows:
@@ -232,7 +240,7 @@ class _Table:
         """The rest of the samples."""
         try:
             if self._last is not None:
-                self.write(self._last, 0.0)
+                self._write(self._last, 0.0)
         finally:
             self._file.close()
 

@@ -38,7 +38,6 @@ class Snapshot:
         measured: frames that were measured.
         measured_fps: frames per second that were measured, over the last seconds.
         lag_s: from when a frame came until it was measured, over the last frames, seconds.
-        latency_s: how far the waveform lags behind that, see :class:`kdphys.Session`.
         recording: files that are written.
         trouble: of the recording, or None.
         notes: what happened in the last seconds.
@@ -53,7 +52,6 @@ class Snapshot:
     measured: int = 0
     measured_fps: float = 0.0
     lag_s: float = 0.0
-    latency_s: float = 0.0
     recording: tuple[str, ...] = ()
     trouble: str | None = None
     notes: tuple[str, ...] = ()
@@ -81,7 +79,6 @@ class Summary:
         coverage: share of the refreshes with a heart rate, from when there could be one, [0, 1].
         reason: of the last refresh, where there never was a heart rate.
         frames, measured, dropped, corrupt, returns: see :class:`Captured` and :class:`Snapshot`.
-        persons: that were measured.
         recording: files that were written.
         trouble: of the recording, or None.
         notes: what happened.
@@ -98,7 +95,6 @@ class Summary:
     dropped: int
     corrupt: int
     returns: int
-    persons: int
     recording: tuple[str, ...]
     trouble: str | None
     notes: tuple[str, ...]
@@ -229,7 +225,6 @@ class LiveRun:
             self._measured,
             self._rate.per_s(now),
             float(np.median(lags)) if lags else 0.0,
-            self._session.latency_s,
             self._recorder.files if self._recorder else (),
             self._trouble,
             tuple(text for at, text in list(self._recent) if now - at < _NOTE_S),
@@ -251,7 +246,6 @@ class LiveRun:
             seen.dropped,
             seen.corrupt,
             seen.returns,
-            self._session.counts.persons,
             self._recorder.files if self._recorder else (),
             self._trouble,
             tuple(text if n == 1 else f"{text} ({n} times)" for text, n in self._notes.items()),

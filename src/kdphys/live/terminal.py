@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from kdphys.containers import Pulse
 from kdphys.live.run import LiveRun, Snapshot, Summary
+from kdphys.streaming.session import SHOWN_S
 from kdphys.vitals.result import Estimate
 
 NOTICE = "not a medical device"
@@ -61,6 +64,12 @@ def braille(wave: NDArray[Any], valid: NDArray[np.bool_], width: int, height: in
     return ["".join(chr(0x2800 + c) for c in line) for line in cells]
 
 
+def shown_wave(pulse: Pulse) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The wave, and where it is valid, over as long as a view shows: what is shorter begins further to the right."""
+    missing = max(round(SHOWN_S * pulse.fs) - len(pulse.bvp), 0)
+    return np.pad(pulse.bvp, (missing, 0)), np.pad(pulse.valid, (missing, 0))
+
+
 def rate_text(s: Snapshot) -> tuple[str, str]:
     """Heart rate in whole bpm ("–" without one) and what to say beside it."""
     if s.update is None:
@@ -84,6 +93,7 @@ def _lines(s: Snapshot) -> Iterator[tuple[str, str]]:
         v = s.update.vitals
         yield "respiration", _value(v.rr)
         yield "variability", f"RMSSD {_value(v.hrv['rmssd'])}"
+        yield "face", f"{s.update.box[2] - s.update.box[0]:.0f} pixels wide" if s.update.box is not None else "–"
     size = f"{s.capture.size[0]}×{s.capture.size[1]}, " if s.capture.size else ""
     dropped = f", {s.capture.dropped} frames dropped" if s.capture.dropped else ""
     yield "camera", f"{size}{s.capture.fps:.0f} frames a second, {s.measured_fps:.0f} measured{dropped}"
@@ -111,8 +121,8 @@ def render(s: Snapshot, width: int = 72) -> RenderableType:
         head.add_row(Text(line, style="bold red" if told else "dim"), word)
     parts: list[RenderableType] = [head]
     if s.update is not None and s.fresh:
-        p = s.update.pulse
-        parts.append(Text("\n".join(braille(p.bvp, p.valid, max(width - 6, 20), 4)), style="red"))
+        wave, valid = shown_wave(s.update.pulse)
+        parts.append(Text("\n".join(braille(wave, valid, max(width - 6, 20), 4)), style="red"))
     else:
         parts.append(Text("\n" * 3))
     table = Table.grid(padding=(0, 2))
@@ -125,7 +135,7 @@ def render(s: Snapshot, width: int = 72) -> RenderableType:
     for note in s.notes[-2:]:
         parts.append(Text(note, style="dim"))
     recording = f" · recording {', '.join(s.recording)}" if s.recording else ""
-    title = Text(f" {s.source} · {s.elapsed_s:.0f} s{recording} ")
+    title = Text(f" {' · '.join(filter(None, (s.source, s.method)))} · {s.elapsed_s:.0f} s{recording} ")
     return Panel(Group(*parts), title=title, subtitle=Text(f" {NOTICE} · q ends "), width=width, border_style="dim")
 
 
@@ -173,11 +183,11 @@ def _plain(run: LiveRun, console: Console, done: Callable[[], bool]) -> None:
         s = run.look()
         if s.update is not None and s.update is not last:
             last = s.update
-            console.print(plain_line(s), highlight=False, soft_wrap=True)
+            console.out(plain_line(s), highlight=False)
         trouble = s.capture.trouble if s.capture.state == "lost" else None
         if trouble != lost:
             lost = trouble
-            console.print(trouble or "the pictures are back", highlight=False, soft_wrap=True)
+            console.out(trouble or "the pictures are back", highlight=False)
         if over:
             return
         time.sleep(_REFRESH_S)
@@ -188,15 +198,15 @@ def _screen(run: LiveRun, console: Console, done: Callable[[], bool]) -> None:
         return render(run.look(), min(console.width, 80))
 
     with _keys() as pressed, Live(screen(), console=console, auto_refresh=False, screen=False) as live:
-        while not (run.over or done() or pressed() in ("q", "Q", "\x1b")):
+        while not (run.over or done() or pressed() & {b"q", b"Q", b"\x1b"}):
             live.update(screen(), refresh=True)
             time.sleep(_REFRESH_S)
         live.update(screen(), refresh=True)
 
 
 @contextmanager
-def _keys() -> Iterator[Callable[[], str]]:
-    """Gives the key that was pressed, "" for none, without waiting for Enter where the system can."""
+def _keys() -> Iterator[Callable[[], set[bytes]]]:
+    """Gives the keys that were pressed, without waiting for Enter where the system can."""
     try:
         import select
         import termios
@@ -205,15 +215,17 @@ def _keys() -> Iterator[Callable[[], str]]:
         handle = sys.stdin.fileno()
         before = termios.tcgetattr(handle)
     except (ImportError, OSError, ValueError, AttributeError):
-        yield lambda: ""
+        yield set
         return
     except termios.error:  # no terminal on the standard input
-        yield lambda: ""
+        yield set
         return
 
-    def pressed() -> str:
+    def pressed() -> set[bytes]:
         ready, _, _ = select.select([handle], [], [], 0)
-        return sys.stdin.read(1) if ready else ""
+        typed = os.read(handle, 64) if ready else b""
+        # Arrows and the like are an escape and more, which is not Esc.
+        return {typed} if typed.startswith(b"\x1b") else {bytes([c]) for c in typed}
 
     tty.setcbreak(handle)
     try:

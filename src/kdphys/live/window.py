@@ -10,7 +10,7 @@ import numpy as np
 
 from kdphys.errors import KDPhysError
 from kdphys.live.run import LiveRun, Snapshot
-from kdphys.live.terminal import NOTICE, rate_text
+from kdphys.live.terminal import NOTICE, rate_text, shown_wave
 
 _WIDTH, _WAVE_HEIGHT, _EVERY_MS = 640, 110, 40
 _BACK, _RED, _GREEN, _GREY = "#111418", "#ff5c5c", "#59d38c", "#9aa4b2"
@@ -35,7 +35,9 @@ class Window:
         self._tk: Any = tkinter
         self._run, self._done = run, done
         self._image: Any = None
+        self._error: BaseException | None = None
         root = self._root
+        root.report_callback_exception = self._end_with
         root.title("kdphys")
         root.configure(bg=_BACK)
         self._picture = tkinter.Label(root, bg=_BACK, borderwidth=0)
@@ -44,6 +46,7 @@ class Window:
         self._wave = tkinter.Canvas(root, width=_WIDTH, height=_WAVE_HEIGHT, bg=_BACK, highlightthickness=0)
         self._advice = tkinter.Label(root, bg=_BACK, fg="#ffd166", font=("TkDefaultFont", 14))
         notice = tkinter.Label(root, text=f"{NOTICE} · q ends", bg=_BACK, fg=_GREY)
+        root.columnconfigure(1, weight=1)
         self._picture.grid(row=0, columnspan=2)
         self._rate.grid(row=1, column=0, sticky="w", padx=16)
         self._beside.grid(row=1, column=1, sticky="w")
@@ -57,10 +60,17 @@ class Window:
     def show(self) -> None:
         """Until the end."""
         try:
-            self._next()
+            self._root.after(0, self._next)  # not at once: to quit before the loop has begun is forgotten
             self._root.mainloop()
         finally:
             self._root.destroy()
+        if self._error is not None:
+            raise self._error
+
+    def _end_with(self, _: object, error: BaseException, *__: object) -> None:
+        # Tk would print it and go on, even with Ctrl-C when that comes while a picture is drawn.
+        self._error = error
+        self._root.quit()
 
     def _next(self) -> None:
         if self._run.over or self._done():
@@ -97,11 +107,11 @@ class Window:
 
     def _show_wave(self, s: Snapshot) -> None:
         assert s.update is not None
-        p = s.update.pulse
-        x = np.linspace(0, _WIDTH, len(p.bvp))
-        y = _WAVE_HEIGHT * (0.5 - np.clip(p.bvp, -3, 3) / 7)
+        wave, valid = shown_wave(s.update.pulse)
+        x = np.linspace(0, _WIDTH, len(wave))
+        y = _WAVE_HEIGHT * (0.5 - np.clip(wave, -3, 3) / 7)
         points: list[float] = []
-        for k, seen in enumerate(p.valid):
+        for k, seen in enumerate(valid):
             if seen:
                 points += [float(x[k]), float(y[k])]
             if (not seen or k == len(x) - 1) and len(points) >= 4:
