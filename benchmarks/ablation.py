@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import platform
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--teacher", default="runs/teacher/teacher.safetensors", help="weights")
     parser.add_argument("--store", type=Path, default=Path("runs/bench-store"))
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--seed", type=int, default=0, help="the first")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -85,7 +87,7 @@ def main() -> None:
     data = replace(alone.data, batch=options.clips, frames=options.frames, validation=None)
     base = replace(alone, data=data, optim=optim, run=replace(alone.run, validate_every=options.steps))
     rows = []
-    for seed in range(options.seeds):
+    for seed in range(options.seed, options.seed + options.seeds):
         for name in options.only or VARIANTS:
             config = VARIANTS[name](replace(base, seed=seed), replace(distill, teacher=options.teacher))
             rows.append({"variant": name, "seed": seed, "steps": options.steps, **one(config, name, options)})
@@ -97,7 +99,9 @@ def main() -> None:
 def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str, float]:
     """Train and evaluate one variant with one seed."""
     folder = options.out / f"{name.replace(' ', '').replace(',', '-')}-{config.seed}"
-    weights = folder / f"{config.name}.safetensors"
+    weights, result = folder / f"{config.name}.safetensors", folder / "result.json"
+    if result.exists():
+        return dict(json.loads(result.read_text("utf-8")))
     minutes = 0.0
     if not weights.exists():
         minutes = fit(config, folder, resume=(folder / "last.ckpt").exists(), tensorboard=False).minutes
@@ -115,6 +119,7 @@ def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str
     for codec in sorted({dict(s.conditions)["codec"] for s in scores}):
         chosen = [abs(s.candidate_bpm - s.ref_bpm) for s in scores if dict(s.conditions)["codec"] == codec]
         out[f"mae_{codec}"] = round(float(np.mean(chosen)), 3)
+    result.write_text(json.dumps(out), encoding="utf-8")
     return out
 
 

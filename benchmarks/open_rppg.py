@@ -1,0 +1,89 @@
+"""The student against open-rppg's models, which learned from real faces, on the synthetic benchmark.
+
+::
+
+    kdphys synth --preset bench --out runs/bench
+    kdphys evaluate runs/bench -m student -m pos --window 10 --out runs/bench-report
+    python benchmarks/latency.py --only open-rppg     # once: installs it into an environment of its own
+    python benchmarks/open_rppg.py runs/bench-report --codec h264-0.25
+
+Every window of 10 s of the report, without one where a method saw no face: the heart rate is the highest peak of the
+spectrum of the pulse wave between 40 and 200 bpm, of theirs, and what ``kdphys evaluate`` calls the best guess of ours.
+Where its face detector loses the face, open-rppg fills in; that counts as it comes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+PYTHON = ROOT / "runs" / "latency" / "open-rppg" / "bin" / "python"
+
+
+def child(model: str, videos: list[str]) -> None:
+    """In open-rppg's environment: one line of JSON a video, with its wave and its times."""
+    import rppg
+
+    for video in videos:
+        fresh = rppg.Model(model)  # its state leaks from video to video
+        fresh.process_video(video)
+        wave, times = fresh.bvp()
+        print("wave", json.dumps([np.ravel(wave).tolist(), np.ravel(times).tolist()]), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("report", help="folder of a report of kdphys evaluate, or 'child'")
+    parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--videos", type=Path, default=ROOT / "runs" / "bench")
+    parser.add_argument("--models", nargs="+", default=["FacePhys.rlap"])
+    parser.add_argument("--codec", default="", help="only videos of this codec")
+    o = parser.parse_args()
+    if o.report == "child":
+        child(o.rest[0], o.rest[1:])
+        return
+    if not PYTHON.exists():
+        sys.exit(f"open_rppg.py: expected open-rppg in {PYTHON.parents[1]}; run benchmarks/latency.py first")
+    groups = [g for g in json.loads((Path(o.report) / "report.json").read_text())["groups"] if g["window"] == "10 s"]
+    chosen = [s for s in groups[0]["scores"] if o.codec in ("", s["conditions"]["codec"])]
+    keys = [(s["recording"], s["t0"]) for s in chosen if s["candidate_bpm"] is not None]
+    truth = {(s["recording"], s["t0"]): s["ref_bpm"] for s in chosen}
+    columns: dict[str, dict[Any, float]] = {
+        g["method"]: {(s["recording"], s["t0"]): s["candidate_bpm"] for s in g["scores"]} for g in groups
+    }
+    names = sorted({recording for recording, _ in keys})
+    for model in o.models:
+        columns[model] = rates(model, [o.videos / f"{name}.mp4" for name in names], keys)
+    print(f"{len(keys)} windows of {len(names)} videos{f', {o.codec}' if o.codec else ''}\n")
+    print("| method | MAE, bpm | within 5 bpm |\n|---|---|---|")
+    for name, found in columns.items():
+        errors = np.array([abs(found[k] - truth[k]) for k in keys if found.get(k) is not None])
+        print(f"| {name} | {errors.mean():.1f} | {np.mean(errors <= 5):.0%} |")
+
+
+def rates(model: str, videos: list[Path], keys: list[tuple[str, float]]) -> dict[Any, float]:
+    """Beats per minute of each window."""
+    from kdphys.dsp import peak_frequency, spectrum
+
+    done = subprocess.run(
+        [str(PYTHON), __file__, "child", model, *map(str, videos)], capture_output=True, text=True, check=True
+    )
+    waves = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("wave ")]
+    out = {}
+    for video, (wave, times) in zip(videos, waves, strict=True):
+        for key in (k for k in keys if k[0] == video.stem):
+            grid = key[1] + np.arange(300) / 30
+            part = np.interp(grid, np.array(times) - times[0], wave)
+            out[key] = 60 * peak_frequency(*spectrum(part - part.mean(), 30.0, 0.25 / 60), 40 / 60, 200 / 60)
+    return out
+
+
+if __name__ == "__main__":
+    main()
