@@ -45,6 +45,21 @@ def test_blocks_give_what_the_whole_gives(file: Path, monkeypatch: pytest.Monkey
     assert np.abs(blocks - whole).max() < 1e-4
 
 
+def test_blocks_of_the_teacher_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It halves time twice: a block that began elsewhere than at a multiple of four frames would give another wave."""
+    method = kdphys.load_method("teacher")
+    assert isinstance(method, ClipMethod)
+    rng = np.random.default_rng(3)
+    beat = 1 + 0.01 * np.sin(2 * np.pi * 1.2 * np.arange(1102) / 30)[:, None, None, None]
+    crops = (beat * rng.uniform(50, 200, (1, 36, 36, 3)) + rng.normal(0, 1, (1102, 36, 36, 3))).astype(np.float32)
+    times = np.arange(1102) / 30
+    blocks, valid = run(method, crops, times)
+    monkeypatch.setattr("kdphys.pulse.engines._BLOCK", 10**9)
+    whole, _ = run(method, crops, times)
+    assert valid.all()
+    assert np.abs(blocks - whole).max() < 1e-4
+
+
 def test_a_gap_begins_anew(file: Path) -> None:
     """What is after a gap must not depend on what was before it."""
     method = load_onnx(file)

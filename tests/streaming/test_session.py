@@ -122,7 +122,7 @@ def test_what_cannot_be_streamed_is_refused(tmp_path: Path, student: Exported) -
     graph = onnx.load(str(whole_clip))
     graph.metadata_props[0].value = graph.metadata_props[0].value.replace('"lookback": 1', '"lookback": -1')
     onnx.save(graph, str(whole_clip))
-    with pytest.raises(InvalidInputError, match="looks at the whole recording and cannot run on a stream"):
+    with pytest.raises(InvalidInputError, match="in one piece or in large ones and cannot run on a stream"):
         kdphys.stream(str(whole_clip))
     with pytest.raises(InvalidInputError, match="at least 6 s"):
         kdphys.stream("pos", window_s=5)

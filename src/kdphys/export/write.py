@@ -42,6 +42,7 @@ def describe(model: PulseModel, name: str, kind: str, weights_sha256: str, **mor
         "box_scale": model.box_scale,
         "lookback": -1 if model.lookback is None else model.lookback,
         "lookahead": -1 if model.lookahead is None else model.lookahead,
+        "grid": model.grid,
         "normalisation": model.normalisation,
         "opset": OPSET,
         "version": version("kdphys"),

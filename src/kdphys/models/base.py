@@ -25,6 +25,7 @@ class PulseModel(nn.Module):
         paper: where the architecture comes from.
         lookahead, lookback: how many frames of the future and of the past one output sample depends on; None when it
             depends on the whole clip, so that the model cannot run on a live stream.
+        grid: a part of a recording that is computed by itself must begin at a multiple of this many frames.
     """
 
     layout: ClassVar[str] = "btchw"
@@ -41,6 +42,7 @@ class PulseModel(nn.Module):
         self.size = size
         self.lookahead: int | None = None
         self.lookback: int | None = None
+        self.grid = 1
 
     @abstractmethod
     def features(self, x: Tensor) -> dict[str, Tensor]:

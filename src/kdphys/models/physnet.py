@@ -86,6 +86,10 @@ class Teacher(PhysNet):
     def __init__(self, size: int = 36, dilations: Sequence[int] = (1, 2, 4, 4)) -> None:
         super().__init__(size, dilations)
         self.local = LocalMean(24, 23)
+        # The local mean, 3-tap convolutions at 1, 1/2 and (dilated) 1/4 of the rate, and those that restore it.
+        reach = 2 + 2 * 2 + 4 * sum(dilations) + 4 + 2
+        self.grid = 4  # two halvings of time: up to three frames beside what is reached belong to a quarter
+        self.lookback, self.lookahead = 24 + reach + 3, 23 + reach + 3
 
     def normalise(self, x: Tensor) -> Tensor:
         """RGB (B, T, 3, S, S) → deviation from the local mean (centred, 1.6 s) in per cent."""

@@ -39,6 +39,7 @@ class ModelSpec:
         fs: sampling rate in Hz that the model expects.
         box_scale: face box × this = crop.
         lookback, lookahead: samples that one output depends on, before and after it; -1: all of the clip.
+        grid: a block that is computed by itself must begin at a multiple of this many samples.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ModelSpec:
     box_scale: float
     lookback: int
     lookahead: int
+    grid: int = 1
 
 
 def _open(model: bytes, what: str, threads: int, kind: str) -> tuple[Any, ModelSpec, dict[str, Any]]:
@@ -60,7 +62,7 @@ def _open(model: bytes, what: str, threads: int, kind: str) -> tuple[Any, ModelS
         other = "a clip: NAME.onnx" if kind == "clip" else f"a stream: NAME{STREAM_SUFFIX}.onnx"
         raise KDPhysError(f"{what}: holds the {got} graph of {about['name']!r}; here it takes that of {other}")
     fields = ("name", "size", "fs", "box_scale", "lookback", "lookahead")
-    return session, ModelSpec(*(about[field] for field in fields)), about
+    return session, ModelSpec(*(about[field] for field in fields), about.get("grid", 1)), about
 
 
 class Engine:
@@ -224,7 +226,7 @@ class ClipSink:
         out = self._method.engine(rgb)
         self._pieces.append((self._done, out[self._done - self._start : stop - self._start]))
         self._done = stop
-        keep = max(stop - max(self._spec.lookback, 0) - self._start, 0)
+        keep = max(stop - max(self._spec.lookback, 0) - self._start, 0) // self._spec.grid * self._spec.grid
         self._waiting = [rgb[keep:]]
         self._start += keep
 

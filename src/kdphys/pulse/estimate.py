@@ -49,7 +49,7 @@ class TraceMethod:
 Method = TraceMethod | ClipMethod
 
 #: Learned methods whose ONNX files are bundled.
-BUNDLED: tuple[str, ...] = ("student",)
+BUNDLED: tuple[str, ...] = ("student", "teacher")
 
 
 def load_method(name: str) -> TraceMethod | ClipMethod:

@@ -232,9 +232,9 @@ def open_waveform(method: Method | StreamMethod, fs: float, rows: int) -> Wavefo
     if isinstance(method, TraceMethod):
         return _classical(method, fs, rows)
     spec = method.spec
-    if spec.lookback < 0 or spec.lookahead < 0:
+    if spec.lookback < 0 or spec.lookahead < 0 or spec.grid > 1:
         raise InvalidInputError(
-            f"method {method.name!r} looks at the whole recording and cannot run on a stream; "
+            f"method {method.name!r} computes a recording in one piece or in large ones and cannot run on a stream; "
             "take 'student' or a classical one such as 'pos'"
         )
     if method.live is not None:
