@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import faces
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -116,9 +117,19 @@ def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str
     low, high = interval([s.recording for s in scores], errors)
     out = {"n": summary.n, "mae_bpm": round(float(summary.mae_all.value), 3), "low_bpm": low, "high_bpm": high}
     out |= {"within_5_bpm": round(float((errors <= 5).mean()), 4), "minutes": round(minutes, 1)}
+    truth, guess = np.array([(s.ref_bpm, s.candidate_bpm) for s in scores], float).T
+    out |= {
+        "rmse_bpm": round(float(np.sqrt((errors**2).mean())), 3),
+        "r": round(float(np.corrcoef(truth, guess)[0, 1]), 4),
+    }
+    out |= {"snr_db": round(float(np.mean([s.snr_db for s in scores])), 3)}
+    out |= {"wave_r": round(float(np.mean([s.macc for s in scores])), 4)}
     for codec in sorted({dict(s.conditions)["codec"] for s in scores}):
         chosen = [abs(s.candidate_bpm - s.ref_bpm) for s in scores if dict(s.conditions)["codec"] == codec]
         out[f"mae_{codec}"] = round(float(np.mean(chosen)), 3)
+    if faces.ROOT.is_dir():
+        face = faces.figures(str(graph))
+        out |= {"face_error_bpm": round(abs(face.bpm - face.true_bpm), 2), "face_wave_r": round(face.likeness, 3)}
     result.write_text(json.dumps(out), encoding="utf-8")
     return out
 
@@ -145,14 +156,23 @@ def show(rows: list[dict[str, float]]) -> None:
     print(f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, {rows[0]['steps']} steps each\n")
     codecs = [k for k in rows[0] if k.startswith("mae_") and k != "mae_bpm"]
     names = " | ".join(k.removeprefix("mae_") for k in codecs)
-    print(f"| variant | seeds | MAE, bpm (range) | within 5 bpm | {names} |\n|---|---|---|---|{'---|' * len(codecs)}")
+    heads = (
+        "variant | seeds | MAE, bpm (range) | RMSE | r | within 5 bpm | SNR, dB | wave r | real face, bpm off (wave r)"
+    )
+    print(f"| {heads} | {names} |\n|{'---|' * (9 + len(codecs))}")
     for name in dict.fromkeys(r["variant"] for r in rows):
         mine = [r for r in rows if r["variant"] == name]
         maes = [r["mae_bpm"] for r in mine]
         low, high = (min(maes), max(maes)) if len(mine) > 1 else (mine[0]["low_bpm"], mine[0]["high_bpm"])
-        within = np.mean([r["within_5_bpm"] for r in mine])
-        cells = " | ".join(f"{np.mean([r[k] for r in mine]):.1f}" for k in codecs)
-        print(f"| {name} | {len(mine)} | {np.mean(maes):.1f} ({low:.1f}–{high:.1f}) | {within:.0%} | {cells} |")
+
+        def mean(key: str, rows: list[dict[str, float]] = mine) -> float:
+            return float(np.mean([r[key] for r in rows]))
+
+        cells = [name, str(len(mine)), f"{np.mean(maes):.1f} ({low:.1f}–{high:.1f})", f"{mean('rmse_bpm'):.1f}"]
+        cells += [f"{mean('r'):.2f}", f"{mean('within_5_bpm'):.0%}", f"{mean('snr_db'):.2f}", f"{mean('wave_r'):.3f}"]
+        face = f"{mean('face_error_bpm'):.1f} ({mean('face_wave_r'):.2f})" if "face_wave_r" in mine[0] else ""
+        cells.append(face)
+        print(f"| {' | '.join(cells + [f'{mean(k):.1f}' for k in codecs])} |")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The real face with a reference pulse, for checking: ``python benchmarks/faces.py``.
+"""The real face with a reference pulse, for checking: ``python benchmarks/faces.py [METHOD or FILE.onnx …]``.
 
 Heart rate by the spectrum of the whole clip, likeness to the finger's pulse wave at the best lag up to 0.5 s, and SNR
 at the reference's rate, for the student and classical methods. Nothing is tuned or chosen by it.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -36,24 +37,44 @@ def likeness(a: np.ndarray, b: np.ndarray, reach: int) -> tuple[float, int]:
     return r[best], best - reach
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Figures:
+    """What a method makes of the clip: rates in bpm, likeness to the finger's wave at ``lag_s``, SNR in dB."""
+
+    bpm: float
+    true_bpm: float
+    sqi: float
+    answered: bool
+    likeness: float
+    lag_s: float
+    snr_db: float
+
+
+def figures(method: str) -> Figures:
+    """Of a method by its name or ONNX file."""
     table = np.genfromtxt(ROOT / "reference.csv", delimiter=",", names=True)
     times = [frame.t for frame in kdphys.read_video(ROOT / "video.mp4")]
     n = min(len(times), len(table))
+    one = measure_all(ROOT / "video.mp4", method)[0]
+    fs = one.pulse.fs
+    ppg = np.interp(one.pulse.times, times[:n], table["ppg"][:n])
+    ppg = bandpass(ppg - ppg.mean(), fs, 0.6, 4.0)
+    true = peak_frequency(*spectrum(ppg, fs, BIN_HZ), 0.6, 3.5)
+    guess = peak_frequency(*spectrum(one.pulse.bvp, fs, BIN_HZ), 0.6, 3.5)
+    r, lag = likeness(one.pulse.bvp, ppg, round(0.5 * fs))
+    snr = snr_db(one.pulse.bvp, fs, true)
+    return Figures(60 * guess, 60 * true, one.vitals.sqi, one.vitals.reliable, r, lag / fs, snr)
+
+
+def main() -> None:
     print("| method | HR, bpm | confidence | error, bpm | r with finger PPG (lag, s) | SNR, dB |")
     print("|---|---|---|---|---|---|")
     for name in sys.argv[1:] or ("student", "pos", "chrom", "green"):
-        one = measure_all(ROOT / "video.mp4", name)[0]
-        fs = one.pulse.fs
-        ppg = np.interp(one.pulse.times, times[:n], table["ppg"][:n])
-        ppg = bandpass(ppg - ppg.mean(), fs, 0.6, 4.0)
-        true = peak_frequency(*spectrum(ppg, fs, BIN_HZ), 0.6, 3.5)
-        guess = peak_frequency(*spectrum(one.pulse.bvp, fs, BIN_HZ), 0.6, 3.5)
-        r, lag = likeness(one.pulse.bvp, ppg, round(0.5 * fs))
-        shown = f"{one.vitals.sqi:.0%}" if one.vitals.reliable else "no answer"
-        cells = f"{60 * guess:.1f} | {shown} | {60 * abs(guess - true):.1f} | {r:.2f} ({lag / fs:+.2f})"
-        print(f"| {name} | {cells} | {snr_db(one.pulse.bvp, fs, true):.1f} |")
-    print(f"\nreference: {60 * true:.1f} bpm by the PPG's spectrum")
+        f = figures(name)
+        shown = f"{f.sqi:.0%}" if f.answered else "no answer"
+        cells = f"{f.bpm:.1f} | {shown} | {abs(f.bpm - f.true_bpm):.1f} | {f.likeness:.2f} ({f.lag_s:+.2f})"
+        print(f"| {name} | {cells} | {f.snr_db:.1f} |")
+    print(f"\nreference: {f.true_bpm:.1f} bpm by the PPG's spectrum")
 
 
 if __name__ == "__main__":

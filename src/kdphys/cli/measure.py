@@ -25,7 +25,9 @@ def measure(
     method: Annotated[
         str,
         typer.Option(
-            "--method", "-m", help="How the pulse is estimated: pos (default), chrom, green, ica, lgi, pbv, omit."
+            "--method",
+            "-m",
+            help="student (default), teacher, pos, chrom, green, ica, lgi, pbv, omit, channel, or FILE.onnx.",
         ),
     ] = "",
     faces: Annotated[str, typer.Option(help="'largest' face, or 'all' persons apart.")] = "largest",

@@ -62,7 +62,7 @@ def _open(model: bytes, what: str, threads: int, kind: str) -> tuple[Any, ModelS
         other = "a clip: NAME.onnx" if kind == "clip" else f"a stream: NAME{STREAM_SUFFIX}.onnx"
         raise KDPhysError(f"{what}: holds the {got} graph of {about['name']!r}; here it takes that of {other}")
     fields = ("name", "size", "fs", "box_scale", "lookback", "lookahead")
-    return session, ModelSpec(*(about[field] for field in fields), about.get("grid", 1)), about
+    return session, ModelSpec(**{field: about[field] for field in fields}, grid=about.get("grid", 1)), about
 
 
 class Engine:
