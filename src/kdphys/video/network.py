@@ -29,7 +29,7 @@ _AHEAD_S = 60.0
 
 
 class NetworkStream(LiveSource):
-    """A stream by RTSP (over TCP) or HTTP: MJPEG, MPEG-TS, HLS, MP4, ….
+    """A stream by RTSP (over TCP where the server can) or HTTP: MJPEG, MPEG-TS, HLS, MP4, ….
 
     Times are the stream's own, laid on the clock of this machine; those of MJPEG are the times of arrival. What HTTP
     gives faster than in real time is played in real time.
@@ -63,7 +63,7 @@ class NetworkStream(LiveSource):
         """See :meth:`LiveSource.connect`."""
         options = {
             "protocol_whitelist": _PROTOCOLS,
-            "rtsp_transport": "tcp",
+            "rtsp_flags": "prefer_tcp",  # over UDP pictures break; some servers know nothing else
             "analyzeduration": "1000000",
             "max_pixels": str(MAX_PIXELS),
         }
