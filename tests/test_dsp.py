@@ -137,6 +137,9 @@ def test_a_slow_heart_is_not_told_at_its_second_harmonic():
     assert rate((48, 0.6), (96, 1.0)) == pytest.approx(96, abs=0.5)  # too little at the half to be sure of it
     assert rate((70, 0.9), (96, 1.0)) == pytest.approx(96, abs=1.0)  # strong, but not at the half
     assert rate((38, 0.9), (76, 1.0)) == pytest.approx(76, abs=1.5)  # the half is no heart rate
+    f = np.linspace(0, 5, 5001)
+    drift = 3 * np.exp(-f) + np.exp(-(((f - 1.6) / 0.05) ** 2))
+    assert heart_frequency(f, drift) == pytest.approx(1.6, abs=0.01)  # strong at the half, but no peak there
 
 
 # Resampling

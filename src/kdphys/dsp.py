@@ -115,8 +115,8 @@ def peak_frequency(frequencies: Floats, power: Floats, low: float, high: float) 
 def heart_frequency(frequencies: Floats, power: Floats) -> float:
     """Frequency (Hz) of a heart from the spectrum of its pulse: the highest peak in 40–200 bpm.
 
-    Where half of that frequency holds more than half of its power the half is the answer: the second harmonic of a
-    slow heart often stands above its fundamental.
+    Where half of that frequency holds a peak of its own with more than half of its power the half is the answer: the
+    second harmonic of a slow heart often stands above its fundamental.
 
     Args:
         frequencies: Hz, evenly spaced.
@@ -126,7 +126,10 @@ def heart_frequency(frequencies: Floats, power: Floats) -> float:
     f = peak_frequency(frequencies, power, low, high)
     if f / 2 < low:
         return f
-    half = peak_frequency(frequencies, power, max(f / 2 - _HALF_HZ, low), f / 2 + _HALF_HZ)
+    near = np.flatnonzero((frequencies >= max(f / 2 - _HALF_HZ, low)) & (frequencies <= f / 2 + _HALF_HZ))
+    if len(near) < 3 or not near[0] < near[np.argmax(power[near])] < near[-1]:
+        return f  # a slope, no peak
+    half = peak_frequency(frequencies, power, float(frequencies[near[0]]), float(frequencies[near[-1]]))
     at = np.interp([half, f], frequencies, power)
     return half if at[0] > 0.5 * at[1] else f
 

@@ -32,6 +32,13 @@ def test_the_toolbox_is_coarser():
     assert abs(wave_hr(tone, 30.0) - 75.5) < 0.5
 
 
+def test_the_truth_of_a_slow_heart_is_not_its_second_harmonic():
+    t = np.arange(0, 12, 1 / 60)
+    wave = np.sin(2 * np.pi * 0.77 * t) + 1.05 * np.sin(2 * np.pi * 1.54 * t + 1)
+    truth = Reference(bvp=Signal(t, wave))
+    assert truth.hr(0.0, 10.0) == pytest.approx(46.2, abs=0.5)
+
+
 def test_toolbox_band_of_the_paper():
     x = wave(160, 20, 30) + 0.3 * wave(80, 20, 30)
     assert toolbox_score(x, x, 30.0).hr_bpm == pytest.approx(160, abs=1)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import signal
 
 from kdphys.containers import Pulse, Signal
-from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, peak_frequency, resample_by_time, runs, spectrum
+from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, heart_frequency, resample_by_time, runs, spectrum
 from kdphys.errors import InvalidInputError
 from kdphys.evaluate.metrics import macc, periodogram, snr_db
 from kdphys.vitals.result import HrWindow
@@ -142,9 +142,11 @@ _RATES = {"fft": fft_hr, "peak": peak_hr}
 
 
 def wave_hr(bvp: ArrayLike, fs: float) -> float:
-    """Heart rate of a wave by the kdphys protocol: bins of 0.05 bpm, refined, 40–200 bpm."""
-    frequencies, power = spectrum(bvp, fs, RESOLUTION_HZ)
-    return 60 * peak_frequency(frequencies, power, HR_BAND_BPM[0] / 60, HR_BAND_BPM[1] / 60)
+    """Heart rate of a wave by the kdphys protocol: bins of 0.05 bpm, refined, 40–200 bpm.
+
+    :func:`kdphys.dsp.heart_frequency`: the highest peak of a clean wave of 45 bpm may be its second harmonic.
+    """
+    return 60 * heart_frequency(*spectrum(bvp, fs, RESOLUTION_HZ))
 
 
 class Reference:

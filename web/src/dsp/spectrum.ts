@@ -58,12 +58,17 @@ export const HR_HZ = [40 / 60, 200 / 60] as const;
 /** How far from half of a frequency its fundamental is looked for, Hz. */
 const HALF_HZ = 0.05;
 
-/** Frequency (Hz) of a heart: the highest peak, or its half where that has at least half the power. */
+/** Frequency (Hz) of a heart: the highest peak, or its half where that has a peak of its own with more than half the power. */
 export function heartFrequency(found: Spectrum): number {
   const [low, high] = HR_HZ;
   const f = peakFrequency(found, low, high);
   if (f / 2 < low) return f;
-  const half = peakFrequency(found, Math.max(f / 2 - HALF_HZ, low), f / 2 + HALF_HZ);
+  const first = Math.ceil(Math.max(f / 2 - HALF_HZ, low) / found.step);
+  const last = Math.floor((f / 2 + HALF_HZ) / found.step);
+  let best = first;
+  for (let k = first; k <= last; k++) if (found.power[k]! > found.power[best]!) best = k;
+  if (best === first || best >= last) return f; // a slope, no peak
+  const half = peakFrequency(found, first * found.step, last * found.step);
   return powerAt(found, half) > 0.5 * powerAt(found, f) ? half : f;
 }
 
