@@ -7,8 +7,8 @@
     python benchmarks/latency.py --only open-rppg     # once: installs it into an environment of its own
     python benchmarks/open_rppg.py runs/bench-report --codec h264-0.25
 
-Every window of 10 s of the report, without one where a method saw no face: the heart rate is the highest peak of the
-spectrum of the pulse wave between 40 and 200 bpm, of theirs, and what ``kdphys evaluate`` calls the best guess of ours.
+Every window of 10 s of the report, without one where a method saw no face: the heart rate is what kdphys reads off the
+spectrum of the pulse wave, theirs and ours alike (``kdphys.dsp.heart_frequency``).
 Where its face detector loses the face, open-rppg fills in; that counts as it comes.
 """
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 def rates(model: str, videos: list[Path], keys: list[tuple[str, float]]) -> dict[Any, float]:
     """Beats per minute of each window."""
-    from kdphys.dsp import peak_frequency, spectrum
+    from kdphys.dsp import heart_frequency, spectrum
 
     done = subprocess.run(
         [str(PYTHON), __file__, "child", model, *map(str, videos)], capture_output=True, text=True, check=True
@@ -81,7 +81,7 @@ def rates(model: str, videos: list[Path], keys: list[tuple[str, float]]) -> dict
         for key in (k for k in keys if k[0] == video.stem):
             grid = key[1] + np.arange(300) / 30
             part = np.interp(grid, np.array(times) - times[0], wave)
-            out[key] = 60 * peak_frequency(*spectrum(part - part.mean(), 30.0, 0.25 / 60), 40 / 60, 200 / 60)
+            out[key] = 60 * heart_frequency(*spectrum(part - part.mean(), 30.0, 0.25 / 60))
     return out
 
 
