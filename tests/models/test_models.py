@@ -98,6 +98,21 @@ def test_refuses_wrong_pixels(name: str) -> None:
             model(torch.zeros(1, 8, 3, s + 4, s + 4))
 
 
+@pytest.mark.parametrize("name", ["teacher", "student"])
+def test_what_is_beyond_the_stated_reach_changes_nothing(name: str) -> None:
+    model = create(name, size=16).eval()
+    n = model.lookback + model.lookahead + 12
+    at = model.lookback + 4
+    at -= at % 4
+    x = torch.rand(1, n, 3, 16, 16) * 200
+    other = x.clone()
+    other[:, : at - model.lookback] = 90.0
+    other[:, at + model.lookahead + 1 :] = 90.0
+    assert n - at - model.lookahead - 1 > 0 < at - model.lookback + 1
+    with torch.no_grad():
+        assert torch.allclose(model(x)[:, at], model(other)[:, at], atol=1e-4)
+
+
 def test_unknown_names_and_options_list_the_known() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'student'"):
         create("studnet")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from kdphys.models import create
-from kdphys.models.normalise import LeakyIntegral, LocalMean
+from kdphys.models.normalise import LeakyIntegral, LocalMean, LocalUnit
 from kdphys.models.student import PROJECTIONS, Student
 from kdphys.models.temporal import BoxMean, ChannelShift, TapConv, shift
 
@@ -67,6 +67,19 @@ def test_small_deviations_pass_in_per_cent() -> None:
     x = x + pulse[None, :, None, None, None]
     out = LocalMean(24, 23, floor=0.0)(x)[0][0, 60:140, 0, 0, 0]
     assert torch.allclose(out, pulse[60:140], atol=1e-3)
+
+
+def test_local_unit_makes_quiet_and_lively_clips_alike_and_sees_no_further_than_it_says() -> None:
+    unit = LocalUnit(32, 31)
+    x = torch.randn(1, 200, 3, 6, 6).cumsum(1)
+    y = unit(x)
+    assert torch.allclose(y, unit(50 * x), atol=1e-2)  # but for the floor
+    assert float(y[:, 40:160].square().mean()) == pytest.approx(1.0, abs=0.05)
+    assert torch.equal(unit(torch.full_like(x, 7.0)), torch.zeros_like(x))
+    other = x.clone()
+    other[:, : 100 - unit.lookback] = 9.0
+    other[:, 101 + unit.lookahead :] = 9.0
+    assert torch.allclose(unit(other)[:, 100], y[:, 100], atol=1e-6)
 
 
 @pytest.mark.parametrize(("back", "ahead"), [(0, 0), (3, 2), (35, 12), (63, 0), (0, 5)])

@@ -55,6 +55,33 @@ class LocalMean(nn.Module):
         return self.soft * torch.asinh(per_cent / self.soft), mean
 
 
+class LocalUnit(nn.Module):
+    """Changes from frame to frame, over their own local root mean square: ``d[t] = x[t] − x[t−1]``, ``d / rms(d)``.
+
+    The mean square is taken over the picture, the colours and frames t − back … t + ahead. What moves fast and what
+    hardly moves come out equally large, as with the published division by the std of the whole clip
+    (:func:`difference`), but from a few frames of the future only. Without both steps a 3-D network does not begin to
+    learn within 180 steps where it does with them.
+
+    Args:
+        back, ahead: in frames.
+        floor: added to the root, in units of the input, so that a frozen picture stays zero.
+    """
+
+    def __init__(self, back: int, ahead: int, floor: float = 1e-3) -> None:
+        super().__init__()
+        self.mean = BoxMean(back, ahead)
+        self.floor = floor
+        self.lookback, self.lookahead = back + 1, ahead
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, 3, S, S) → the same shape; zero at the first frame."""
+        d = torch.cat([torch.zeros_like(x[:, :1]), x[:, 1:] - x[:, :-1]], 1)
+        power = self.mean((d * d).flatten(2).mean(2, keepdim=True))
+        out: Tensor = d / (power.clamp_min(1e-12).sqrt() + self.floor)[..., None, None]
+        return out
+
+
 class LeakyIntegral(nn.Module):
     """Turns a predicted derivative into a waveform: ``y[t] = ρ·y[t−1] + d[t]``, cut off after ``length`` frames.
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kdphys.models.base import PulseModel
-from kdphys.models.normalise import LocalMean, difference
+from kdphys.models.normalise import LocalMean, LocalUnit, difference
 
 
 def _block(inputs: int, outputs: int, kernel: tuple[int, int, int], dilation: int = 1) -> nn.Sequential:
@@ -73,25 +73,28 @@ class PhysNet(PulseModel):
 
 
 class Teacher(PhysNet):
-    """PhysNet with the student's input transform and a longer view in time: the teacher of the distillation.
+    """PhysNet with a local input transform and a longer view in time: the teacher of the distillation.
 
-    Two changes, neither adds a parameter: pixels are divided by their local mean instead of differenced and scaled
-    by the clip's std, and the last blocks are dilated in time, so that one output sample sees about ±2 s, several
-    heart beats, instead of ±0.7 s.
+    Two changes, neither adds a parameter. Pixels are divided by their local mean, as the student's are, then
+    differenced and scaled by their own local size instead of by the clip's std: no part of the input depends on the
+    whole video. The last blocks are dilated in time, so that one output sample sees about ±1.5 s and not ±0.7 s.
     """
 
     default_size = 36
-    normalisation = "x / local mean − 1, asinh"
+    normalisation = "x / local mean − 1, asinh, frame difference / local rms"
 
-    def __init__(self, size: int = 36, dilations: Sequence[int] = (1, 2, 4, 4)) -> None:
+    def __init__(self, size: int = 36, dilations: Sequence[int] = (1, 1, 2, 4)) -> None:
         super().__init__(size, dilations)
         self.local = LocalMean(24, 23)
-        # The local mean, 3-tap convolutions at 1, 1/2 and (dilated) 1/4 of the rate, and those that restore it.
+        self.unit = LocalUnit(32, 31)
+        # The input, 3-tap convolutions at 1, 1/2 and (dilated) 1/4 of the rate, and those that restore it.
         reach = 2 + 2 * 2 + 4 * sum(dilations) + 4 + 2
         self.grid = 4  # two halvings of time: up to three frames beside what is reached belong to a quarter
-        self.lookback, self.lookahead = 24 + reach + 3, 23 + reach + 3
+        self.lookback = self.local.lookback + self.unit.lookback + reach + 3
+        self.lookahead = self.local.lookahead + self.unit.lookahead + reach + 3
 
     def normalise(self, x: Tensor) -> Tensor:
-        """RGB (B, T, 3, S, S) → deviation from the local mean (centred, 1.6 s) in per cent."""
+        """RGB (B, T, 3, S, S) → changes of the deviation from the local mean (1.6 s), of local size about 1."""
         deviation: Tensor = self.local(x)[0]
-        return deviation
+        changes: Tensor = self.unit(deviation)
+        return changes
