@@ -27,13 +27,13 @@ def count(paths: list[Path], roi: str | None, methods: tuple[str, ...], step_s: 
 
 def main() -> None:
     print("real skin without a pulse, windows of 10 s every second")
-    count(sorted(ROOT.glob("*.avi")), "full", ("student", "pos", "chrom", "green"), 1.0)
+    count(sorted(ROOT.glob("*.avi")), "full", ("student", "teacher", "pos", "chrom", "green"), 1.0)
     if len(sys.argv) > 1:
         folder = Path(sys.argv[1])
         with (folder / "no-pulse.csv").open() as table:
             paths = [folder / row["video"] for row in csv.DictReader(table)]
         print("synthetic people without a pulse, windows of 10 s")
-        count(paths, None, ("student", "pos", "chrom", "green", "pbv"), 10.0)
+        count(paths, None, ("student", "teacher", "pos", "chrom", "green", "pbv"), 10.0)
 
 
 if __name__ == "__main__":
