@@ -121,11 +121,11 @@ def test_two_signals_end_at_once_and_a_killed_server_leaves_nothing_for_long(
         server.process.wait()
         until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in children) or None)
         assert len(server.spooled()) == 1
-    tight = {"job_timeout_s": 1.0, "memory_bytes": 1 << 30, "max_pixels": 1 << 26}
-    with serving(folder, workers=1, stream_workers=1, **tight) as server:
+    with serving(folder, workers=1, stream_workers=1, job_timeout_s=1.0) as server:
         assert server.spooled() == [], "the next server removes what a killed one left"
         failed = server.measured(long)
         assert failed["error"]["code"] == "timeout"
+    with serving(folder, workers=1, stream_workers=1, memory_bytes=1 << 30, max_pixels=1 << 26) as server:
         failed = server.measured(huge)
         assert failed["error"]["code"] in ("memory", "crashed"), "some libraries abort when there is no memory"
         assert server.client.get("v1/measurements/x").status_code == 404, "the server goes on"
