@@ -78,6 +78,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("runs/bench-store"))
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seed", type=int, default=0, help="the first")
+    parser.add_argument("--finished", action="store_true", help="train nothing, show what there is")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -91,15 +92,22 @@ def main() -> None:
     for seed in range(options.seed, options.seed + options.seeds):
         for name in options.only or VARIANTS:
             config = VARIANTS[name](replace(base, seed=seed), replace(distill, teacher=options.teacher))
+            if options.finished and not (folder_of(options.out, name, seed) / "result.json").exists():
+                continue
             rows.append({"variant": name, "seed": seed, "steps": options.steps, **one(config, name, options)})
             print(rows[-1], flush=True)
-            write(rows)
+    write(rows)
     show(rows)
+
+
+def folder_of(out: Path, name: str, seed: int) -> Path:
+    """Where a variant's run lies."""
+    return out / f"{name.replace(' ', '').replace(',', '-')}-{seed}"
 
 
 def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str, float]:
     """Train and evaluate one variant with one seed."""
-    folder = options.out / f"{name.replace(' ', '').replace(',', '-')}-{config.seed}"
+    folder = folder_of(options.out, name, config.seed)
     weights, result = folder / f"{config.name}.safetensors", folder / "result.json"
     if result.exists():
         return dict(json.loads(result.read_text("utf-8")))

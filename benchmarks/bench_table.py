@@ -41,6 +41,11 @@ def main() -> None:
         print(f"| {share:.0%} | " + " | ".join(f"{m:.2f}" for m in means) + " |")
     within = [sum(x <= 5 for x in e) / len(e) for e in errors]
     print("\nbest guesses within 5 bpm: " + ", ".join(f"{n} {w:.0%}" for n, w in zip(names, within, strict=True)))
+    told = [[s for s in g["scores"] if s["hr_bpm"] is not None] for g in groups]
+    off = [sum(abs(s["hr_bpm"] - s["ref_bpm"]) > 5 for s in t) for t in told]
+    sqi = [sum(s["sqi"] for s in t) / len(t) if t else float("nan") for t in told]
+    cells = (f"{n} {k} of {len(t)} at mean SQI {q:.0%}" for n, k, t, q in zip(names, off, told, sqi, strict=True))
+    print("answers more than 5 bpm off: " + ", ".join(cells))
 
 
 def _by_sqi(scores: list[dict[str, Any]]) -> list[float]:
