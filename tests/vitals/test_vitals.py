@@ -55,13 +55,15 @@ def test_no_pulse_no_answer(method: str) -> None:
     assert all(w.reason == "no periodic component" for w in windows if w.hr_bpm is None)
 
 
-def test_loop_is_not_a_pulse() -> None:
-    """One second of a face, over and over: a perfect 60 bpm that is no heart."""
+@pytest.mark.parametrize("added", [0.0, 0.009])
+def test_loop_is_not_a_pulse(added: float) -> None:
+    """One second of a face, over and over: a perfect 60 bpm that is no heart. A codec adds what does not repeat."""
     trace = face_trace(1, None, noise=0.01, seed=3)
     assert trace.evidence is not None
     loop = face_trace(20, None)
     assert loop.evidence is not None
     colour = np.tile(trace.evidence.patches, (20, 1, 1))
+    colour *= 1 + added * np.random.default_rng(0).normal(size=colour.shape).astype(np.float32)
     e = type(loop.evidence)(
         colour.mean(axis=1), colour, loop.evidence.luma, loop.evidence.clipped, loop.evidence.motion, 30.0
     )

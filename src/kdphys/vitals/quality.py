@@ -35,9 +35,11 @@ _MIN_FPS = 8.0
 _DARK_LUMA = 22.0
 _CLIPPED_SHARE = 0.35
 _MOTION = 0.25
-#: Above this there is no pulse to speak of, only noise; and how alike noise may be to itself, Hz and correlation.
+#: Above this there is no pulse to speak of, only noise (Hz); how alike noise may be to itself, at one distance, and on
+#: average over three and more multiples of one.
 _NOISE_HZ = 5.0
 _SAME = 0.65
+_SAME_AGAIN = 0.45
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,19 @@ def _repeats(evidence: Evidence | None, start: int, stop: int, fs: float) -> boo
     weight = np.correlate(np.sqrt(taper), np.sqrt(taper), mode="full")[n - 1 :][lags]
     likeness = 2 * cross[lags] / np.maximum(both, 1e-12)
     ceiling = 2 * weight / np.array([taper[: n - k].sum() + taper[k:].sum() for k in lags])
-    return bool((likeness / ceiling).max(initial=0.0) > _SAME)
+    alike = likeness / ceiling
+    return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
+
+
+def _rhythm(alike: Floats, first: int) -> float:
+    """The largest mean of ``alike`` (by lag, from ``first``) over all multiples, three or more, of one period.
+
+    What a short loop loses in a codec is lost at each lag by chance; its mean over many lags stays.
+    """
+    last = first + len(alike) - 1
+    periods = np.arange(4 * first, 4 * last // 3 + 1) / 4  # quarters of a sample: a loop need not fit the 30 Hz
+    means = [alike[np.rint(np.arange(period, last + 0.5, period)).astype(int) - first].mean() for period in periods]
+    return max(means, default=0.0)
 
 
 @lru_cache(maxsize=1)

@@ -3,13 +3,15 @@
 import type { Evidence } from "../clip/trace";
 import { fft, powerOfTwo } from "../dsp/fft";
 import { HR_HZ, hann, heartFrequency, spectrum, type Spectrum } from "../dsp/spectrum";
-import { clamp, mean, std, sum } from "../dsp/stats";
+import { clamp, mean, roundHalfEven, std, sum } from "../dsp/stats";
 
 /** Spacing of the spectrum's bins, Hz. */
 export const BIN_HZ = 0.25 / 60;
 /** Above this there is no pulse to speak of, only noise; and how alike noise may be to itself. */
 const NOISE_HZ = 5;
 const SAME = 0.65;
+/** The same on average over three and more multiples of one distance. */
+const SAME_AGAIN = 0.45;
 
 const near = (f: number, centre: number, halfWidth: number): boolean => Math.abs(f - centre) <= halfWidth;
 
@@ -146,14 +148,32 @@ export function repeats(evidence: Evidence | null, start: number, stop: number, 
   const root = hann(n);
   const taper = new Float64Array(n + 1);
   for (let k = 0; k < n; k++) taper[k + 1] = taper[k]! + root[k]! ** 2;
-  for (let lag = Math.trunc(0.25 * fs); lag < Math.floor(n / 2); lag++) {
+  const first = Math.trunc(0.25 * fs);
+  const alike: number[] = [];
+  for (let lag = first; lag < Math.floor(n / 2); lag++) {
     const both = energy[n - lag]! + energy[n]! - energy[lag]!;
     let weight = 0;
     for (let k = 0; k + lag < n; k++) weight += root[k]! * root[k + lag]!;
     const ceiling = (2 * weight) / (taper[n - lag]! + taper[n]! - taper[lag]!);
-    if ((2 * cross[lag]!) / Math.max(both, 1e-12) / ceiling > SAME) return true;
+    alike.push((2 * cross[lag]!) / Math.max(both, 1e-12) / ceiling);
   }
-  return false;
+  return alike.some((v) => v > SAME) || rhythm(alike, first) > SAME_AGAIN;
+}
+
+/**
+ * The largest mean of `alike` (by lag, from `first`) over all multiples, three or more, of one period. What a short loop
+ * loses in a codec is lost at each lag by chance; its mean over many lags stays.
+ */
+function rhythm(alike: number[], first: number): number {
+  const last = first + alike.length - 1;
+  let most = 0;
+  // In quarters of a sample: a loop need not fit the 30 Hz.
+  for (let period = first; period <= Math.floor((4 * last) / 3) / 4; period += 0.25) {
+    let [total, count] = [0, 0];
+    for (let at = period; at < last + 0.5; at += period, count++) total += alike[roundHalfEven(at) - first]!;
+    most = Math.max(most, total / count);
+  }
+  return most;
 }
 
 /** What takes the mean, a Hann window and everything below NOISE_HZ out of a wave of `n` samples, in place. */
