@@ -39,7 +39,7 @@ _MOTION = 0.25
 #: average over three and more multiples of one.
 _NOISE_HZ = 5.0
 _SAME = 0.65
-_SAME_AGAIN = 0.45
+_SAME_AGAIN = 0.4
 
 
 @dataclass(frozen=True)
@@ -254,14 +254,18 @@ def _unison(a: Floats, b: Floats, fs: float, f0: float) -> tuple[float, float]:
 def _repeats(evidence: Evidence | None, start: int, stop: int, fs: float) -> bool:
     """Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse.
 
-    Looks above the pulse and its harmonics, where a living picture has only noise: that never comes back.
+    Looks above the pulse, where a living picture has only noise, which never comes back, and the overtones of fast
+    hearts, which are the same everywhere: what the patches share is taken out.
     """
     if evidence is None or evidence.patches.shape[1] < 4 or fs < 2.5 * _NOISE_HZ:
         return False
-    x = evidence.patches[start:stop].reshape(stop - start, -1).astype(np.float64)
-    if not np.isfinite(x).all():
+    patches = evidence.patches[start:stop].astype(np.float64)
+    if not np.isfinite(patches).all():
         return False
-    n = len(x)
+    n = len(patches)
+    level = np.maximum(patches.mean(axis=0), 1e-9)
+    relative = patches / level
+    x = ((relative - relative.mean(axis=1, keepdims=True)) * level).reshape(n, -1)
     z = np.fft.rfft((x - x.mean(axis=0)) * np.hanning(n)[:, None], axis=0)
     z[np.fft.rfftfreq(n, 1 / fs) < _NOISE_HZ] = 0.0
     x = np.fft.irfft(z, n, axis=0)

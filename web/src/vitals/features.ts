@@ -11,7 +11,7 @@ export const BIN_HZ = 0.25 / 60;
 const NOISE_HZ = 5;
 const SAME = 0.65;
 /** The same on average over three and more multiples of one distance. */
-const SAME_AGAIN = 0.45;
+const SAME_AGAIN = 0.4;
 
 const near = (f: number, centre: number, halfWidth: number): boolean => Math.abs(f - centre) <= halfWidth;
 
@@ -123,18 +123,27 @@ export function unison(a: Float64Array[], b: Float64Array[], fs: number, f0: num
 }
 
 /**
- * Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse. Looks above the pulse and its
- * harmonics, where a living picture has only noise: that never comes back.
+ * Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse. Looks above the pulse, where a
+ * living picture has only noise, which never comes back, and the overtones of fast hearts, which are the same
+ * everywhere: what the patches share is taken out.
  */
 export function repeats(evidence: Evidence | null, start: number, stop: number, fs: number): boolean {
   if (!evidence || evidence.nPatches < 4 || fs < 2.5 * NOISE_HZ) return false;
   const n = stop - start;
   const columns = 3 * evidence.nPatches;
+  const patches = evidence.patches.subarray(start * columns, stop * columns);
+  if (!patches.every(Number.isFinite)) return false;
+  const column = (c: number) => Float64Array.from({ length: n }, (_, k) => patches[k * columns + c]!);
+  const levels = Array.from({ length: columns }, (_, c) => Math.max(mean(column(c)), 1e-9));
+  const shared = [0, 1, 2].map((colour) => {
+    const total = new Float64Array(n);
+    for (let c = colour; c < columns; c += 3) column(c).forEach((v, k) => (total[k]! += v / levels[c]!));
+    return total.map((v) => v / evidence.nPatches);
+  });
   const noise: Float64Array[] = [];
   const remove = slowPart(n, fs);
   for (let c = 0; c < columns; c++) {
-    const x = Float64Array.from({ length: n }, (_, k) => evidence.patches[(start + k) * columns + c]!);
-    if (!x.every(Number.isFinite)) return false;
+    const x = column(c).map((v, k) => v - shared[c % 3]![k]! * levels[c]!);
     remove(x);
     const spread = std(x);
     if (spread > 0.003) noise.push(x.map((v) => v / spread));
