@@ -41,7 +41,7 @@ def test_bad_pools_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="60"):
         read_pool(tmp_path / "fast.npz")
     write_pool(tmp_path / "odd.npz", pool_arrays() | {"bvp": np.zeros((2, 3))})
-    with pytest.raises(DataError, match="expected rgb uint8"):
+    with pytest.raises(DataError, match="expected rgb float16 or uint8"):
         read_pool(tmp_path / "odd.npz")
     with pytest.raises(OutputError, match=r"\.npz or \.zarr"):
         write_pool(tmp_path / "x.pt", pool_arrays())

@@ -21,14 +21,15 @@ class Augmentation:
         stretch: a clip plays faster or slower by up to this factor, which spreads heart rates.
         crop: the smallest share of the side that a random square keeps.
         gain: standard deviation of the logarithm of the brightness, and of each colour.
-        noise: largest standard deviation of white noise added, grey levels.
+        noise: largest standard deviation of white noise added to one half of the clips, grey levels of a crop's pixel,
+            which is the mean of many pixels of the camera.
         flip: probability of mirroring left and right.
     """
 
     stretch: float = 1.35
     crop: float = 0.8
     gain: float = 0.15
-    noise: float = 1.5
+    noise: float = 0.6
     flip: float = 0.5
 
 

@@ -2,8 +2,11 @@
 
 A pool is an .npz file or a .zarr group with
 
-- ``rgb`` uint8 (N, L, S, S, 3), ``bvp`` float32 (N, L), ``hr_bpm`` float32 (N,), ``has_pulse`` bool (N,), and
+- ``rgb`` float16 or uint8 (N, L, S, S, 3), ``bvp`` float32 (N, L), ``hr_bpm`` float32 (N,), ``has_pulse`` bool (N,), and
 - ``fs`` (Hz), a scalar array in .npz and an attribute in .zarr.
+
+Rendered pools are float16: the crops are means over many pixels of the camera, and whole grey levels would take a part
+of the pulse away that the crops of a video, which are never rounded, still have.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ def _is_good(arrays: dict[str, Any]) -> bool:
     rgb, bvp = arrays["rgb"], arrays["bvp"]
     n = len(rgb)
     shaped = rgb.ndim == 5 and rgb.shape[4] == 3 and rgb.shape[2] == rgb.shape[3] and bvp.shape == rgb.shape[:2]
-    return bool(n and shaped and rgb.dtype == np.uint8 and all(arrays[k].shape == (n,) for k in KEYS[2:]))
+    return bool(n and shaped and rgb.dtype in (np.uint8, np.float16) and all(arrays[k].shape == (n,) for k in KEYS[2:]))
 
 
 def read_pool(path: Path | str) -> dict[str, NDArray[Any]]:
@@ -88,7 +91,7 @@ def read_pool(path: Path | str) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path}: not a pool of clips: {error}") from error
     if not _is_good(arrays):
         shapes = {k: (str(v.dtype), v.shape) for k, v in arrays.items()}
-        raise DataError(f"{path}: expected rgb uint8 (N, L, S, S, 3), bvp (N, L) and labels (N,), got {shapes}")
+        raise DataError(f"{path}: expected rgb float16 or uint8 (N, L, S, S, 3), bvp (N, L) and labels (N,), got {shapes}")
     if fs != FS:
         raise DataError(f"{path}: clips at {fs} Hz; models are trained at {FS} Hz")
     return arrays
@@ -123,7 +126,7 @@ def ensure_pool(config: SourceConfig, size: int, workers: int = 0, progress: boo
         return
     n, length = config.render, config.render_frames
     arrays: dict[str, NDArray[Any]] = {
-        "rgb": np.zeros((n, length, size, size, 3), np.uint8),
+        "rgb": np.zeros((n, length, size, size, 3), np.float16),
         "bvp": np.zeros((n, length), np.float32),
         "hr_bpm": np.zeros(n, np.float32),
         "has_pulse": np.zeros(n, bool),
@@ -135,7 +138,7 @@ def ensure_pool(config: SourceConfig, size: int, workers: int = 0, progress: boo
         for batch in loader:
             take = slice(done, min(done + len(batch.rgb), n))
             count = take.stop - take.start
-            pixels = batch.rgb[:count].round().clamp(0, 255).to(torch.uint8)
+            pixels = batch.rgb[:count].clamp(0, 255).to(torch.float16)
             arrays["rgb"][take] = pixels.permute(0, 1, 3, 4, 2).numpy()
             for key in KEYS[1:]:
                 arrays[key][take] = getattr(batch, key)[:count].numpy()
