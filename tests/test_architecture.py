@@ -47,6 +47,16 @@ def test_measuring_never_loads_torch(code: str, demo_path: Path) -> None:
     assert out.split()[-1] == "False"
 
 
+def test_measuring_defers_what_numpy_has_for_fortran_and_for_testing(demo_path: Path) -> None:
+    out = run(
+        f"import sys, kdphys; kdphys.measure({str(demo_path)!r}, method='pos');"
+        "print([m for m in sys.modules if m.startswith(('numpy.f2py.', 'numpy.testing.'))]);"
+        "import numpy; numpy.testing.assert_allclose(1, 1); print(numpy.f2py.get_include())"
+    ).splitlines()
+    assert out[0] == "[]"
+    assert Path(out[1]).exists()  # there when somebody wants it
+
+
 def test_public_names() -> None:
     """What users may rely on. A change here is a change for them: the changelog must say so."""
     assert set(kdphys.__all__) == {

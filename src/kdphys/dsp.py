@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg, signal
 
 from kdphys.errors import InvalidInputError
+from kdphys.sci import linalg, signal
 
 Floats = NDArray[np.floating[Any]]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import signal
 
 from kdphys.classical.common import Floats, check_trace, overlap_add, ratio, relative
+from kdphys.sci import signal
 
 #: As in the paper.
 WINDOW_S = 1.6

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import signal
 
 from kdphys.classical.common import Floats, check_trace
 from kdphys.classical.jade import jade
 from kdphys.dsp import detrend
 from kdphys.errors import InvalidInputError, UnknownNameError
+from kdphys.sci import signal
 
 _WINDOW_S = 1.6
 _BAND_HZ = (0.7, 2.5)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 
 from kdphys.errors import InvalidInputError
+from kdphys.sci import signal
 
 Floats = NDArray[np.floating[Any]]
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import signal
 
 from kdphys.containers import Pulse, Signal
 from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, heart_frequency, resample_by_time, runs, spectrum
 from kdphys.errors import InvalidInputError
 from kdphys.evaluate.metrics import macc, periodogram, snr_db
+from kdphys.sci import signal
 from kdphys.vitals.result import HrWindow
 
 Floats = NDArray[np.floating[Any]]

@@ -2,7 +2,8 @@
 
 A pool is an .npz file or a .zarr group with
 
-- ``rgb`` float16 or uint8 (N, L, S, S, 3), ``bvp`` float32 (N, L), ``hr_bpm`` float32 (N,), ``has_pulse`` bool (N,), and
+- ``rgb`` float16 or uint8 (N, L, S, S, 3), ``bvp`` float32 (N, L), ``hr_bpm`` float32 (N,), ``has_pulse`` bool (N,),
+  and
 - ``fs`` (Hz), a scalar array in .npz and an attribute in .zarr.
 
 Rendered pools are float16: the crops are means over many pixels of the camera, and whole grey levels would take a part
@@ -91,7 +92,9 @@ def read_pool(path: Path | str) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path}: not a pool of clips: {error}") from error
     if not _is_good(arrays):
         shapes = {k: (str(v.dtype), v.shape) for k, v in arrays.items()}
-        raise DataError(f"{path}: expected rgb float16 or uint8 (N, L, S, S, 3), bvp (N, L) and labels (N,), got {shapes}")
+        raise DataError(
+            f"{path}: expected rgb float16 or uint8 (N, L, S, S, 3), bvp (N, L) and labels (N,), got {shapes}"
+        )
     if fs != FS:
         raise DataError(f"{path}: clips at {fs} Hz; models are trained at {FS} Hz")
     return arrays

@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from scipy.signal import find_peaks
 
 from kdphys.containers import Pulse
 from kdphys.dsp import bandpass, runs
+from kdphys.sci import CubicSpline, signal
 from kdphys.vitals.result import HrWindow
 
 Floats = NDArray[np.floating[Any]]
@@ -66,7 +65,7 @@ def _peaks(bvp: Floats, times: Floats, fs: float, hr_bpm: float) -> Floats:
     wave = bandpass(bvp, fs, max(0.6 * f0, 0.5), min(1.9 * f0, 0.45 * fs))
     spline = CubicSpline(times, wave)
     fine = np.arange(times[0], times[-1], 1 / _FINE_HZ)
-    peaks, _ = find_peaks(spline(fine), distance=max(int(0.55 / f0 * _FINE_HZ), 1), height=0.0)
+    peaks, _ = signal.find_peaks(spline(fine), distance=max(int(0.55 / f0 * _FINE_HZ), 1), height=0.0)
     return np.asarray(fine[peaks])
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lombscargle
 
+from kdphys.sci import signal
 from kdphys.vitals.result import Estimate
 
 Floats = NDArray[np.floating[Any]]
@@ -94,6 +94,6 @@ def _lomb(times: Floats, ibi: Floats) -> tuple[float, float]:
     step = 1 / (4 * span)
     f = np.arange(_LF[0], _HF[1], step)
     x = ibi - np.polyval(np.polyfit(t, ibi, 1), t)
-    density = lombscargle(t, x, 2 * np.pi * f) * 2 * span / len(x)  # ms²/Hz, one-sided
+    density = signal.lombscargle(t, x, 2 * np.pi * f) * 2 * span / len(x)  # ms²/Hz, one-sided
     lf, hf = (float(density[(f >= a) & (f < b)].sum() * step) for a, b in (_LF, _HF))
     return lf, hf

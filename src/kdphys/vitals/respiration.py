@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import interp1d
 
 from kdphys.containers import Pulse
 from kdphys.dsp import detrend, peak_frequency, spectrum
+from kdphys.sci import interp1d
 from kdphys.vitals.result import Estimate
 
 Floats = NDArray[np.floating[Any]]
