@@ -13,7 +13,7 @@ from kdphys.errors import DataError, OutputError
 from kdphys.train.augment import Augmentation, play, recolour, stretch_range
 from kdphys.train.config import DataConfig, SourceConfig
 from kdphys.train.data import Mixture, Steps, from_synth
-from kdphys.train.pool import PoolSource, read_pool, write_pool
+from kdphys.train.pool import PoolSource, collate, cut, read_pool, write_pool
 from tests.train.clips import make_pool, pool_arrays
 
 
@@ -59,7 +59,9 @@ def test_without_augmentation_the_clip_is_the_clip(tmp_path: Path) -> None:
 
 def test_augmented_clips_keep_pulse_and_label_together(tmp_path: Path) -> None:
     pool = PoolSource(source(make_pool(tmp_path / "p.npz", n=4, frames=300)))
-    batch = pool.draw([3], 4, 160, 12)
+    rng, how = np.random.default_rng(3), Augmentation(flicker=0.0)
+    labels = [(float(pool.hr_bpm[i]), bool(pool.has_pulse[i])) for i in range(4)]
+    batch = collate([cut(pool.rgb[i], pool.bvp[i], *labels[i], 160, rng, True, how) for i in range(4)])
     assert float(batch.rgb.min()) >= 0
     assert float(batch.rgb.max()) <= 255
     for i in range(4):
@@ -97,6 +99,19 @@ def test_brightening_never_clips_the_pulse_away() -> None:
         out = recolour(rgb, np.random.default_rng(seed), how)
         assert float(out.max()) <= 255.0
         assert float((out == 255).float().mean()) < 0.5
+
+
+def test_a_rhythmic_light_is_the_same_everywhere_and_comes_now_and_then() -> None:
+    rgb = torch.rand(300, 3, 12, 12).mul(100).add(50)[:1].expand(300, -1, -1, -1)
+    how = Augmentation(crop=1.0, gain=0.0, noise=0.0, flip=0.0, flicker=0.03)
+    swings = []
+    for seed in range(60):
+        gain = recolour(rgb, np.random.default_rng(seed), how) / rgb
+        assert float((gain - gain.mean((2, 3), keepdim=True)).abs().max()) < 1e-5
+        swings.append(float(gain.amax() - 1))
+    some = [s for s in swings if s > 1e-6]
+    assert 5 <= len(some) <= 25
+    assert 0.0001 < min(some) < 0.005 < max(some) < 0.045
 
 
 def test_mixture_follows_the_weights_and_the_step(tmp_path: Path) -> None:

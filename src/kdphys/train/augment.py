@@ -24,6 +24,8 @@ class Augmentation:
         noise: largest standard deviation of white noise added to one half of the clips, grey levels of a crop's pixel,
             which is the mean of many pixels of the camera.
         flip: probability of mirroring left and right.
+        flicker: largest amplitude of a light that swings in the band of the pulse, everywhere in the picture and nearly
+            the same in all colours, relative to the picture; one clip in four has one.
     """
 
     stretch: float = 1.35
@@ -31,6 +33,7 @@ class Augmentation:
     gain: float = 0.15
     noise: float = 0.6
     flip: float = 0.5
+    flicker: float = 0.03
 
 
 def stretch_range(hr_bpm: float, length: int, frames: int, largest: float) -> tuple[float, float]:
@@ -70,8 +73,15 @@ def play(values: Tensor, start: float, rate: float, frames: int) -> Tensor:
     return torch.lerp(first, values[high].float(), weight)
 
 
+def flicker(rng: np.random.Generator, frames: int, largest: float, fs: float = 30.0) -> Tensor:
+    """A rhythmic light, which is no pulse: gains (T, 3) around 1."""
+    amplitude = largest * np.exp(rng.uniform(np.log(0.01), 0.0)) * np.exp(rng.normal(0, 0.1, 3))
+    phase = 2 * np.pi * (rng.uniform(0.6, 4.0) * np.arange(frames) / fs + rng.random())
+    return torch.tensor(1.0 + amplitude * np.sin(phase)[:, None], dtype=torch.float32)
+
+
 def recolour(rgb: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
-    """Random square, mirror, brightness, colour and noise, the same for all frames (noise aside).
+    """Random square, mirror, brightness and colour, the same for all frames; flicker and noise.
 
     Args:
         rgb: float (T, 3, S, S), 0–255.
@@ -87,6 +97,8 @@ def recolour(rgb: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor
         rgb = F.interpolate(cut, size=(s, s), mode="bilinear", align_corners=False)
     if rng.random() < how.flip:
         rgb = rgb.flip(-1)
+    if how.flicker > 0 and rng.random() < 0.25:
+        rgb = rgb * flicker(rng, len(rgb), how.flicker)[:, :, None, None]
     gain = np.exp(rng.normal(0, how.gain) + rng.normal(0, how.gain / 2, 3))
     # Brighter only as far as the brightest pixels stay unclipped: clipping would erase the pulse.
     top = float(rgb.amax()) * gain.max()
