@@ -32,6 +32,11 @@ def _all_valid() -> Bools:
     return np.empty(0, bool)
 
 
+def _unknown() -> Floats:
+    """The default of what may not be known: a single NaN stands for one at every sample."""
+    return np.array(np.nan)
+
+
 def _given(valid: ArrayLike, n: int) -> Bools:
     mask = np.asarray(valid, bool)
     return np.ones(n, bool) if mask.size == 0 else mask
@@ -186,6 +191,8 @@ class Evidence:
         clipped: float64 (T,), share of the face that is over-exposed, 0–1.
         motion: float64 (T,), speed of the face, box widths a second.
         source_fps: frames per second that carried information, before resampling.
+        surround: float64 (T,), brightness of the picture around the face, 0–255; NaN, the default, where it is not
+            known.
     """
 
     rgb: Floats
@@ -194,11 +201,14 @@ class Evidence:
     clipped: Floats
     motion: Floats
     source_fps: float
+    surround: Floats = field(default_factory=_unknown)
 
     def __post_init__(self) -> None:
         n = len(self.rgb)
-        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,)}
-        for name in ("rgb", "patches", "luma", "clipped", "motion"):
+        if np.ndim(self.surround) == 0:
+            object.__setattr__(self, "surround", np.full(n, np.nan))
+        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,), "surround": (n,)}
+        for name in ("rgb", "patches", "luma", "clipped", "motion", "surround"):
             # Float32 is finer than any camera, and an hour of patches in float64 is heavy.
             array = _frozen(getattr(self, name), np.float32 if name == "patches" else np.float64)
             want = shapes.get(name, (n, array.shape[1] if array.ndim == 3 else -1, 3))

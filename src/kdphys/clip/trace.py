@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.crop import crop, square
+from kdphys.clip.crop import crop, square, surround
 from kdphys.clip.skin import GRID, SIZE, SkinWeights, skin_means
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
@@ -17,7 +17,14 @@ Floats = NDArray[np.floating[Any]]
 #: A stretch without a face, or without frames, longer than this stays a gap, seconds.
 MAX_GAP_S = 0.5
 _PATCHES = GRID * GRID
+#: Where the colours of the patches start in a row: mean R, G, B, luma, clipped share, motion, surround come first.
+COLOURS = 7
 _LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def known(surround: Floats) -> Floats:
+    """What was never seen is NaN."""
+    return np.where(surround < 0, np.nan, surround)
 
 
 class TraceBuilder:
@@ -40,6 +47,7 @@ class TraceBuilder:
         self._seen = np.zeros(_PATCHES)
         self._steps, self._step_s = 0, 0.0
         self._count = 0
+        self._around = -1.0  # the last brightness around the face, as for patches; negative until there is one
 
     def __len__(self) -> int:
         return self._count
@@ -47,15 +55,17 @@ class TraceBuilder:
     def add(self, frame: Frame, box: Floats) -> None:
         """Take a frame and the face box (x0, y0, x1, y1) in it. A face without any usable skin counts as missing."""
         region = np.asarray(box, float) if self.whole else square(box, 1.0)
-        self.add_face(frame.t, crop(frame.rgb, region, SIZE), box)
+        around = np.nan if self.whole else surround(frame.rgb, np.asarray(box, float))
+        self.add_face(frame.t, crop(frame.rgb, region, SIZE), box, around)
 
-    def add_face(self, t: float, face: NDArray[np.float32], box: Floats) -> None:
+    def add_face(self, t: float, face: NDArray[np.float32], box: Floats, around: float = np.nan) -> None:
         """Take a face that is cut out already.
 
         Args:
             t: time in seconds.
             face: float32 (64, 64, 3), 0–255, of the face box.
             box: where it was, x0, y0, x1, y1.
+            around: brightness of the picture around it, 0–255, if that is known.
         """
         weights = np.ones((SIZE, SIZE), np.float32) if self.whole else self._skin.update(face, t)
         mean, patches = skin_means(face, weights)
@@ -72,9 +82,10 @@ class TraceBuilder:
         there = np.isfinite(patches).all(axis=1)
         self._held[there] = patches[there]
         self._seen += there
+        self._around = around if np.isfinite(around) else self._around
         self._count += 1
         clipped = float((face[8:-8, 8:-8].max(axis=2) > 250.0).mean())
-        row = np.concatenate([mean, [float(mean @ _LUMA), clipped, motion], self._held.reshape(-1)])
+        row = np.concatenate([mean, [float(mean @ _LUMA), clipped, motion, self._around], self._held.reshape(-1)])
         if self._stream is None:
             self.t0 = t if self.t0 is None else self.t0
             self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)
@@ -93,7 +104,7 @@ class TraceBuilder:
         if end is not None:
             n = int(np.floor((end - t0) * self.fs + 1e-6)) + 1
         keep = np.flatnonzero(self._seen > 0.9 * max(self._count, 1))
-        columns = np.concatenate([np.arange(6), *(6 + 3 * k + np.arange(3) for k in keep)]).astype(int)
+        columns = np.concatenate([np.arange(COLOURS), *(COLOURS + 3 * k + np.arange(3) for k in keep)]).astype(int)
         table = np.full((n, len(columns)), np.nan, np.float32)
         valid = np.zeros(n, bool)
         for block in self._blocks:
@@ -104,10 +115,11 @@ class TraceBuilder:
         rgb = table[:, :3].astype(np.float64)
         evidence = Evidence(
             rgb=rgb,
-            patches=table[:, 6:].reshape(n, len(keep), 3),
+            patches=table[:, COLOURS:].reshape(n, len(keep), 3),
             luma=table[:, 3],
             clipped=table[:, 4],
             motion=table[:, 5],
             source_fps=self._steps / self._step_s if self._step_s > 0 else 0.0,
+            surround=known(table[:, 6]),
         )
         return RgbTrace(rgb, self.fs, t0, valid, evidence)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.trace import MAX_GAP_S, TraceBuilder
+from kdphys.clip.trace import COLOURS, MAX_GAP_S, TraceBuilder, known
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence
 
@@ -94,10 +94,10 @@ class LiveResampler(Resampler):
 class LiveTrace(TraceBuilder):
     """A :class:`TraceBuilder` whose rows are taken out as they come.
 
-    A row is: mean R, G, B, luma, clipped share, motion, R, G, B of each patch.
+    A row is: mean R, G, B, luma, clipped share, motion, surround, R, G, B of each patch.
     """
 
-    columns = 6 + 3 * 16
+    columns = COLOURS + 3 * 16
 
     def __init__(self, fs: float, t0: float, whole: bool, memory: int) -> None:
         super().__init__(fs, t0, whole)
@@ -126,7 +126,7 @@ class LiveTrace(TraceBuilder):
         count, seen, steps, step_s = self._marks[0] if len(self._marks) == self._marks.maxlen else (0, 0.0, 0, 0.0)
         keep = np.flatnonzero(self._seen - seen > _SEEN * max(self._count - count, 1))
         table = np.where(valid[:, None], rows, np.nan)
-        patches = table[:, 6:].reshape(len(rows), len(self._seen), 3)[:, keep]
+        patches = table[:, COLOURS:].reshape(len(rows), len(self._seen), 3)[:, keep]
         span = self._step_s - step_s
         fps = (self._steps - steps) / span if span > 0 else 0.0
-        return Evidence(table[:, :3], patches, table[:, 3], table[:, 4], table[:, 5], fps)
+        return Evidence(table[:, :3], patches, table[:, 3], table[:, 4], table[:, 5], fps, known(table[:, 6]))

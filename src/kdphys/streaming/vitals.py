@@ -35,7 +35,9 @@ def cut(pulse: Pulse, start: int, stop: int) -> Pulse:
     """The samples ``start:stop`` of a pulse, with their evidence."""
     e = pulse.evidence
     part = slice(start, stop)
-    evidence = e and Evidence(e.rgb[part], e.patches[part], e.luma[part], e.clipped[part], e.motion[part], e.source_fps)
+    evidence = e and Evidence(
+        e.rgb[part], e.patches[part], e.luma[part], e.clipped[part], e.motion[part], e.source_fps, e.surround[part]
+    )
     scale = None if pulse.scale is None else pulse.scale[part]
     t0 = pulse.t0 + start / pulse.fs
     return Pulse(pulse.bvp[part], pulse.fs, t0, pulse.valid[part], pulse.method, evidence, scale)

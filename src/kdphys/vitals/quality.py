@@ -40,6 +40,10 @@ _MOTION = 0.25
 _NOISE_HZ = 5.0
 _SAME = 0.65
 _SAME_AGAIN = 0.4
+#: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
+#: much of what happens there in the pulse's band happens at this rate.
+_LIT = 0.4
+_ALONE = 0.4
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class Judge:
         sqi = _score(features, kind, pulse.method)
         if reason is None and _repeats(evidence, start, stop, fs):
             reason, sqi = "repeating picture", 0.0
+        if reason is None and _flickers(evidence, start, stop, fs, f0):
+            reason, sqi = "flickering light", 0.0
         if reason is None and not sqi >= SQI_THRESHOLD:
             moving = features["motion"] > np.log10(_MOTION)
             reason = "too much motion" if moving else "no periodic component"
@@ -286,6 +292,25 @@ def _repeats(evidence: Evidence | None, start: int, stop: int, fs: float) -> boo
     ceiling = 2 * weight / np.array([taper[: n - k].sum() + taper[k:].sum() for k in lags])
     alike = likeness / ceiling
     return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
+
+
+def _flickers(evidence: Evidence | None, start: int, stop: int, fs: float, f0: float) -> bool:
+    """Whether what beats at ``f0`` (Hz) is the light, or the encoder: the picture around the face beats with it."""
+    if evidence is None:
+        return False
+    series = np.stack([evidence.luma[start:stop], evidence.surround[start:stop]])
+    if not np.isfinite(series).all() or float(series.mean(axis=1).min()) < 1.0:
+        return False
+    x = np.stack([_band(s / s.mean() - 1.0, fs) for s in series])
+    window = np.hanning(x.shape[1])
+    face, around = (x * window * np.exp(-2j * np.pi * f0 * np.arange(x.shape[1]) / fs)).sum(axis=1)
+    # In step, and not much fainter than in the face.
+    if float(np.real(around * np.conj(face))) < _LIT * float(np.abs(face)) ** 2:
+        return False
+    frequencies, power = spectrum(x[1], fs, _BIN_HZ)
+    band = (frequencies >= 0.65) & (frequencies <= 4.0)
+    there = band & (_near(frequencies, f0, 0.15) | _near(frequencies, 2 * f0, 0.15))
+    return float(power[there].sum()) > _ALONE * float(power[band].sum())
 
 
 def _rhythm(alike: Floats, first: int) -> float:

@@ -19,6 +19,7 @@ REASONS = (
     "too dark",
     "over-exposed",
     "repeating picture",
+    "flickering light",
     "too much motion",
     "no periodic component",
 )
