@@ -67,6 +67,20 @@ def cartoon(frames: Pictures) -> Pictures:
     return [np.roll(smooth, round(6 * np.sin(2 * np.pi * 0.4 * k / 30)), axis=0) for k in range(len(frames))]
 
 
+def photo_in_flickering_light(frames: Pictures) -> Pictures:
+    return lit([frames[0]] * len(frames), 1.3)
+
+
+def lit(frames: Pictures, hz: float) -> Pictures:
+    """In a light that swings by 1 %."""
+    rng = np.random.default_rng(3)
+    out = []
+    for k, picture in enumerate(frames):
+        noisy = picture * (1 + 0.01 * np.sin(2 * np.pi * hz * k / 30)) + rng.normal(0, 1.5, picture.shape)
+        out.append(noisy.round().clip(0, 255).astype(np.uint8))
+    return out
+
+
 def wall(frames: Pictures) -> Pictures:
     rng = np.random.default_rng(1)
     return [rng.normal(170, 3, frames[0].shape).clip(0, 255).astype(np.uint8) for _ in frames]
@@ -77,7 +91,9 @@ def noise(frames: Pictures) -> Pictures:
     return [rng.integers(0, 256, frames[0].shape, dtype=np.uint8) for _ in frames]
 
 
-@pytest.mark.parametrize("make", [photo, photo_with_camera_noise, loop, cartoon, wall, noise])
+@pytest.mark.parametrize(
+    "make", [photo, photo_with_camera_noise, photo_in_flickering_light, loop, cartoon, wall, noise]
+)
 def test_what_does_not_live_has_no_heart_rate(make: Callable[[Pictures], Pictures], demo_frames: list[Frame]) -> None:
     pictures = make([frame.rgb[::2, ::2] for frame in demo_frames[:330]])
     student = kdphys.load_method("student")
@@ -88,6 +104,20 @@ def test_what_does_not_live_has_no_heart_rate(make: Callable[[Pictures], Picture
         vitals = kdphys.measure_vitals(person_pulse(extraction, person, kdphys.load_method(method)))
         assert vitals.hr_bpm is None, method
         assert vitals.reasons, method
+
+
+def test_flickering_light_is_no_pulse(demo_frames: list[Frame]) -> None:
+    """A living face, 72 bpm, in a light that swings at 110."""
+    pictures = lit([frame.rgb[::2, ::2] for frame in demo_frames[:330]], 110 / 60)
+    student = kdphys.load_method("student")
+    assert isinstance(student, ClipMethod)
+    extraction = extract(kdphys.read_video(np.stack(pictures), fs=30.0), open_sink=student.open)
+    for method in ("student", "pos", "green"):
+        pulse = person_pulse(extraction, extraction.persons[0], kdphys.load_method(method))
+        vitals = kdphys.measure_vitals(pulse)
+        assert vitals.hr_bpm is None or abs(vitals.hr_bpm - 72) < 3, method
+        if method == "green":
+            assert vitals.reasons == ("flickering light",)
 
 
 def test_same_things_as_encoded_files(tmp_path: Path, demo_frames: list[Frame]) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import kdphys
 from kdphys import read_video
 from kdphys.classical import METHODS
-from kdphys.clip.crop import crop
+from kdphys.clip.crop import crop, surround
 from kdphys.clip.skin import SkinWeights, skin_means
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Evidence, Frame, Pulse, RgbTrace
@@ -167,6 +167,11 @@ def clip_vectors() -> Json:
             ([30.0, -6.0, 80.0, 44.0], 12),
         )
     ]
+    large = picture(150, 201, 7)
+    surrounds = [
+        {"box": box, "out": None if np.isnan(level := surround(large, np.array(box))) else level}
+        for box in ([60.2, 40.0, 121.0, 99.0], [-20.0, 90.5, 60.0, 170.0], [5.0, 5.0, 190.0, 140.0])
+    ]
     faces = [face_picture(seed) for seed in (4, 5, 6)]
     weights, out = SkinWeights(), []
     for face, t in zip(faces, (0.0, 0.1, 0.45), strict=True):
@@ -176,6 +181,8 @@ def clip_vectors() -> Json:
     return {
         "picture": packed(rgb, "uint8"),
         "crops": crops,
+        "large": packed(large, "uint8"),
+        "surrounds": surrounds,
         "faces": packed(np.stack(faces)),
         "skin": out,
         "trace": trace_vectors(),
@@ -190,18 +197,21 @@ def trace_vectors() -> Json:
     times = f32(times)
     gains = f32(1 + 0.02 * np.sin(7 * times)[:, None] + 0.01 * random.normal(size=(n, 3)))
     boxes = f32(np.array([100, 80, 240, 260]) + np.cumsum(random.normal(0, 0.6, (n, 4)), 0))
+    around = f32(60 + np.cumsum(random.normal(0, 0.2, n)))
+    around[20:25] = np.nan  # the face fills the picture for a moment
     builder = TraceBuilder(FS, 0.5)
-    for t, gain, box in zip(times, gains, boxes, strict=True):
-        builder.add_face(float(t), face * gain.astype(np.float32), box)
+    for t, gain, box, level in zip(times, gains, boxes, around, strict=True):
+        builder.add_face(float(t), face * gain.astype(np.float32), box, float(level))
     trace = builder.build(float(times[-1]))
     e = trace.evidence
     assert e is not None
-    columns = {"rgb": e.rgb, "patches": e.patches, "luma": e.luma, "clipped": e.clipped, "motion": e.motion}
+    columns = {name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "surround")}
     return {
         "face": packed(face),
         "times": packed(times),
         "gains": packed(gains),
         "boxes": packed(boxes),
+        "around": packed(np.nan_to_num(around, nan=-1.0)),
         "fs": FS,
         "t0": 0.5,
         "valid": trace.valid.astype(int).tolist(),
@@ -305,7 +315,10 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     luma = rgb @ [0.299, 0.587, 0.114] * (0.12 if kind == "dark" else 1.0)
     clipped = np.full(n, 0.6 if kind == "bright" else 0.01)
     motion = np.abs(random.normal(0.02, 0.01, n)) + (0.5 if kind == "motion" else 0.0)
-    return Evidence(f32(rgb), patches.astype(np.float32), f32(luma), f32(clipped), f32(motion), 30.0)
+    around = 60 * (1 + 0.0005 * random.normal(size=n))
+    if kind == "flicker":
+        around *= luma / luma.mean()
+    return Evidence(f32(rgb), patches.astype(np.float32), f32(luma), f32(clipped), f32(motion), 30.0, f32(around))
 
 
 def pulse_json(pulse: Pulse) -> Json:
@@ -320,7 +333,7 @@ def pulse_json(pulse: Pulse) -> Json:
     }
     if e is not None:
         out["evidence"] = {
-            **{name: packed(getattr(e, name)) for name in ("rgb", "patches", "luma", "clipped", "motion")},
+            **{name: packed(getattr(e, name)) for name in ("rgb", "patches", "luma", "clipped", "motion", "surround")},
             "source_fps": e.source_fps,
         }
     return out
@@ -330,7 +343,8 @@ def quality_vectors() -> Json:
     cases = []
     for k, (kind, pulse, noise) in enumerate(
         (("clean", 0.006, 0.001), ("faint", 0.0015, 0.003), ("none", 0.0, 0.004), ("repeats", 0.006, 0.002),
-         ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002))
+         ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
+         ("flicker", 0.006, 0.001))
     ):  # fmt: skip
         evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * k, pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kdphys.clip.crop import crop, square
+from kdphys.clip.crop import crop, square, surround
 from kdphys.clip.skin import SIZE, SkinWeights, skin_means
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Frame
@@ -108,3 +108,30 @@ def test_gap_stays_a_gap_and_a_hiccup_is_bridged() -> None:
     assert not trace.valid[101:129].any()
     assert trace.valid[:99].all()
     assert trace.valid[131:].all()
+
+
+def test_surround_is_what_lies_outside_the_crop() -> None:
+    rgb = np.full((240, 320, 3), 40, np.uint8)
+    rgb[60:180, 100:220] = 200  # 1.5 × a box of 80 × 80
+    assert surround(rgb, np.array([120.0, 80.0, 200.0, 160.0])) == pytest.approx(40.0)
+    assert surround(rgb, np.array([160.0, 80.0, 240.0, 160.0])) == pytest.approx(52.3, abs=1.5)  # a third of it is out
+    assert np.isnan(surround(rgb, np.array([-10.0, -10.0, 330.0, 250.0])))
+    assert np.isnan(surround(rgb, np.array([40.0, 0.0, 280.0, 240.0])))
+
+
+def test_trace_knows_the_surround_only_of_faces() -> None:
+    rng = np.random.default_rng(0)
+    frames = [
+        Frame(rng.normal((180, 130, 110), 2, (120, 160, 3)).clip(0, 255).astype(np.uint8), k / 30) for k in range(90)
+    ]
+    for whole in (False, True):
+        builder = TraceBuilder(whole=whole)
+        for frame in frames:
+            builder.add(frame, np.array([50.0, 30.0, 110.0, 90.0]))
+        trace = builder.build()
+        assert trace.evidence is not None
+        assert np.isfinite(trace.evidence.surround).all() == (not whole)
+        assert len(trace.rgb) >= 89
+        if not whole:
+            level = np.array([0.299, 0.587, 0.114]) @ [180, 130, 110]
+            assert trace.evidence.surround == pytest.approx(np.full(len(trace.rgb), level), abs=1.0)

@@ -75,7 +75,9 @@ def test_loop_is_not_a_pulse(added: float) -> None:
 def changed(trace: RgbTrace, **fields: object) -> RgbTrace:
     e = trace.evidence
     assert e is not None
-    parts = {name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "source_fps")}
+    parts = {
+        name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "source_fps", "surround")
+    }
     return RgbTrace(trace.rgb, trace.fs, trace.t0, trace.valid, type(e)(**(parts | fields)))
 
 
@@ -91,6 +93,20 @@ def test_the_reason_is_given(fields: dict[str, object], reason: str) -> None:
     vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), **fields)))
     assert vitals.hr_bpm is None
     assert vitals.reasons == (reason,)
+
+
+@pytest.mark.parametrize(("swing", "shift", "refused"), [(0.01, 0.0, True), (0.01, 0.4, False), (0.0005, 0.0, False)])
+def test_what_beats_around_the_face_too_is_the_light(swing: float, shift: float, refused: bool) -> None:
+    """A face that beats by 1 % at 70; the surround likewise, at another rate, or hardly."""
+    trace = face_trace(20, 70.0, noise=0.002, amplitude=0.01)
+    assert trace.evidence is not None
+    t = np.arange(600) / 30
+    luma = 120 * (1 + 0.01 * np.sin(2 * np.pi * 70 / 60 * t))
+    noise = np.random.default_rng(0).normal(0, 0.0005, 600)
+    around = 60 * (1 + swing * np.sin(2 * np.pi * (70 / 60 + shift) * t) + noise)
+    vitals = measure_vitals(load_method("pos").pulse(changed(trace, luma=luma, surround=around)))
+    assert (vitals.reasons == ("flickering light",)) == refused
+    assert (vitals.hr_bpm is None) == refused
 
 
 def test_motion_is_named_as_the_reason() -> None:

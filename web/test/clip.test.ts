@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { crop } from "../src/clip/crop";
+import { BOX_SCALE, crop, surround } from "../src/clip/crop";
 import type { Box } from "../src/clip/picture";
 import { Resampler } from "../src/clip/resampler";
 import { SkinWeights, skinMeans } from "../src/clip/skin";
@@ -11,6 +11,12 @@ const v = vectors("clip");
 describe("crops match Python's", () => {
   it.each(v.crops as { box: Box; size: number; out: never }[])("$box at $size px", ({ box, size, out }) => {
     expectClose(crop(pictures(v.picture)[0]!, box, size)!, floats(out));
+  });
+
+  it.each(v.surrounds as { box: Box; out: number | null }[])("around $box", ({ box, out }) => {
+    const got = surround(pictures(v.large)[0]!, box, BOX_SCALE);
+    if (out === null) expect(got).toBeNaN();
+    else expect(got).toBeCloseTo(out, 6);
   });
 
   it("knows a box outside the picture", () => {
@@ -36,16 +42,17 @@ it("the trace and its evidence match Python's", () => {
   const base = floats(r.face);
   const gains = floats(r.gains);
   const boxes = doubles(r.boxes);
+  const around = doubles(r.around).map((x) => (x < 0 ? NaN : x));
   const trace = new TraceBuilder(r.fs, r.t0, 400);
   doubles(r.times).forEach((t, k) => {
     const face = base.map((value, i) => Math.fround(value * gains[3 * k + (i % 3)]!));
-    trace.addFace(face, t, Array.from(boxes.subarray(4 * k, 4 * k + 4)) as Box);
+    trace.addFace(face, t, Array.from(boxes.subarray(4 * k, 4 * k + 4)) as Box, around[k]);
   });
   trace.flush();
   const { valid, evidence } = trace.slice(0, r.valid.length);
   expect(Array.from(valid)).toEqual(r.valid);
   expect(evidence.sourceFps).toBeCloseTo(r.source_fps, 3);
-  for (const name of ["rgb", "patches", "luma", "clipped", "motion"] as const)
+  for (const name of ["rgb", "patches", "luma", "clipped", "motion", "surround"] as const)
     expectClose(Array.from(evidence[name]).map((n) => (Number.isNaN(n) ? -1 : n)), floats(r[name]));
 });
 

@@ -71,6 +71,7 @@ export function evidenceOf(e: Json): Evidence {
     clipped: doubles(e.clipped),
     motion: doubles(e.motion),
     sourceFps: e.source_fps,
+    surround: doubles(e.surround),
   };
 }
 

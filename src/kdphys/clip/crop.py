@@ -42,7 +42,7 @@ def surround(rgb: NDArray[np.uint8], box: Floats) -> float:
     """
     step = max(min(rgb.shape[:2]) // 60, 1)
     seen = rgb[step // 2 :: step, step // 2 :: step]
-    x0, y0, x1, y1 = np.clip(np.round((square(box) - step // 2) / step), 0, [*seen.shape[1::-1]] * 2).astype(int)
+    x0, y0, x1, y1 = np.clip(np.ceil((square(box) - step // 2) / step), 0, [*seen.shape[1::-1]] * 2).astype(int)
     count = seen.shape[0] * seen.shape[1] - (x1 - x0) * (y1 - y0)
     if count < 0.05 * seen.shape[0] * seen.shape[1]:
         return float("nan")

@@ -1,6 +1,6 @@
 /** One face over time, reduced to numbers: colour and the evidence about its quality, kept for a limited time. */
 
-import { crop, square } from "./crop";
+import { BOX_SCALE, crop, square, surround } from "./crop";
 import type { Box, Picture } from "./picture";
 import { Resampler, type Block } from "./resampler";
 import { GRID, SIZE, SkinWeights, skinMeans } from "./skin";
@@ -8,8 +8,8 @@ import { GRID, SIZE, SkinWeights, skinMeans } from "./skin";
 /** A stretch without a face, or without frames, longer than this stays a gap, seconds. */
 export const MAX_GAP_S = 0.5;
 const PATCHES = GRID * GRID;
-/** Columns: R, G, B, luma, clipped, motion, the patches' colours, whether each patch was seen. */
-const COLOURS = 6;
+/** Columns: R, G, B, luma, clipped, motion, surround, the patches' colours, whether each patch was seen. */
+const COLOURS = 7;
 const SEEN = COLOURS + 3 * PATCHES;
 const COLUMNS = SEEN + PATCHES;
 
@@ -22,6 +22,7 @@ export interface Evidence {
   clipped: Float64Array;
   motion: Float64Array;
   sourceFps: number;
+  surround: Float64Array; // brightness around the face, NaN where it is not known
 }
 
 /** A stretch of a trace: samples `start` … on the clock of `fs` and `t0`. */
@@ -41,6 +42,7 @@ export class TraceBuilder {
   private last: { t: number; box: Box } | null = null;
   private steps: number[] = [];
   private stop = 0;
+  private around = -1; // the last brightness around the face; negative until there is one
 
   /**
    * @param fs Hz.
@@ -65,11 +67,11 @@ export class TraceBuilder {
   /** Take a picture and the face box in it; give what is settled. A face without any usable skin counts as missing. */
   add(picture: Picture, t: number, box: Box): Block[] {
     const face = crop(picture, square(box, 1), SIZE);
-    return face ? this.addFace(face, t, box) : [];
+    return face ? this.addFace(face, t, box, surround(picture, box, BOX_SCALE)) : [];
   }
 
   /** Take a face (64 × 64 RGB, 0–255, of the face box) that is cut out already. */
-  addFace(face: Float32Array, t: number, box: Box): Block[] {
+  addFace(face: Float32Array, t: number, box: Box, around = NaN): Block[] {
     const { mean, patches } = skinMeans(face, this.skin.update(face, t));
     let motion = 0;
     if (this.last) {
@@ -86,6 +88,8 @@ export class TraceBuilder {
     row[3] = 0.299 * mean[0] + 0.587 * mean[1] + 0.114 * mean[2];
     row[4] = clippedShare(face);
     row[5] = motion;
+    if (Number.isFinite(around)) this.around = around;
+    row[6] = this.around;
     for (let p = 0; p < PATCHES; p++) {
       const colour = patches.subarray(3 * p, 3 * p + 3);
       if (!colour.every(Number.isFinite)) continue;
@@ -147,6 +151,7 @@ export class TraceBuilder {
       clipped: column(4),
       motion: column(5),
       sourceFps: span > 0 ? this.steps.length / span : 0,
+      surround: column(6).map((v) => (v < 0 ? NaN : v)),
     };
     return { fs: this.fs, t0: this.t0 + from / this.fs, valid, evidence };
   }

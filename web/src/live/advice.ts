@@ -13,6 +13,7 @@ const FOR_REASON: Record<Reason, string> = {
   "too dark": "more light",
   "over-exposed": "less light on the face",
   "repeating picture": "the picture repeats itself: show a living face",
+  "flickering light": "the light flickers: another light, or switch a screen off",
   "too much motion": "hold still",
   "no periodic component": "hold still, with even light on the face",
 };

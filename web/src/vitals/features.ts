@@ -2,6 +2,7 @@
 
 import type { Evidence } from "../clip/trace";
 import { fft, powerOfTwo } from "../dsp/fft";
+import { bandpass } from "../dsp/filter";
 import { HR_HZ, hann, heartFrequency, spectrum, type Spectrum } from "../dsp/spectrum";
 import { clamp, mean, roundHalfEven, std, sum } from "../dsp/stats";
 
@@ -10,6 +11,10 @@ export const BIN_HZ = 0.25 / 60;
 /** Above this there is no pulse to speak of, only noise; and how alike noise may be to itself. */
 const NOISE_HZ = 5;
 const SAME = 0.65;
+/** What beats around the face as it does in it is the light: from this share of the swing in the face on, … */
+const LIT = 0.4;
+/** … and when that much of what happens there in the pulse's band happens at this rate. */
+const ALONE = 0.4;
 /** The same on average over three and more multiples of one distance. */
 const SAME_AGAIN = 0.4;
 
@@ -167,6 +172,30 @@ export function repeats(evidence: Evidence | null, start: number, stop: number, 
     alike.push((2 * cross[lag]!) / Math.max(both, 1e-12) / ceiling);
   }
   return alike.some((v) => v > SAME) || rhythm(alike, first) > SAME_AGAIN;
+}
+
+/** Whether what beats at `f0` (Hz) is the light, or the encoder: the picture around the face beats with it. */
+export function flickers(evidence: Evidence | null, start: number, stop: number, fs: number, f0: number): boolean {
+  if (!evidence) return false;
+  const series = [evidence.luma, evidence.surround].map((x) => x.subarray(start, stop));
+  if (!series.every((x) => x.every(Number.isFinite) && mean(x) >= 1)) return false;
+  const waves = series.map((x) => {
+    const level = mean(x);
+    return bandpass(x.map((v) => v / level - 1), fs, 0.6, Math.min(4, 0.45 * fs));
+  });
+  const window = hann(stop - start);
+  const [face, around] = waves.map((x) => demodulate(x, window, f0, fs)) as [[number, number], [number, number]];
+  // In step, and not much fainter than in the face.
+  if (around[0] * face[0] + around[1] * face[1] < LIT * (face[0] ** 2 + face[1] ** 2)) return false;
+  const { step, power } = spectrum(waves[1]!, fs, BIN_HZ);
+  let [there, all] = [0, 0];
+  power.forEach((p, k) => {
+    const f = k * step;
+    if (f < 0.65 || f > 4) return;
+    all += p;
+    if (near(f, f0, 0.15) || near(f, 2 * f0, 0.15)) there += p;
+  });
+  return there > ALONE * all;
 }
 
 /**

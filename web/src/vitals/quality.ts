@@ -6,7 +6,7 @@ import { bandpass } from "../dsp/filter";
 import { heartFrequency, spectrum } from "../dsp/spectrum";
 import { clamp, interp, mean, median, runs, std } from "../dsp/stats";
 import type { Pulse } from "../pulse/pulse";
-import { BIN_HZ, agreement, dominance, halves, logAc, repeats, snrDb, strength, unison } from "./features";
+import { BIN_HZ, agreement, dominance, flickers, halves, logAc, repeats, snrDb, strength, unison } from "./features";
 
 /** Below this SQI the answer is "no reliable pulse". */
 export const SQI_THRESHOLD = 0.7;
@@ -27,6 +27,7 @@ export type Reason =
   | "too dark"
   | "over-exposed"
   | "repeating picture"
+  | "flickering light"
   | "too much motion"
   | "no periodic component";
 
@@ -107,6 +108,10 @@ export class Judge {
     let sqi = score(this.calibration, features, kind, pulse.method);
     if (!reason && repeats(evidence, start, stop, fs)) {
       reason = "repeating picture";
+      sqi = 0;
+    }
+    if (!reason && flickers(evidence, start, stop, fs, f0)) {
+      reason = "flickering light";
       sqi = 0;
     }
     if (!reason && !(sqi >= SQI_THRESHOLD))
