@@ -205,7 +205,7 @@ def trace_vectors() -> Json:
     trace = builder.build(float(times[-1]))
     e = trace.evidence
     assert e is not None
-    columns = {name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "surround")}
+    columns = {name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "surround", "place")}
     return {
         "face": packed(face),
         "times": packed(times),
@@ -318,7 +318,13 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     around = 60 * (1 + 0.0005 * random.normal(size=n))
     if kind == "flicker":
         around *= luma / luma.mean()
-    return Evidence(f32(rgb), patches.astype(np.float32), f32(luma), f32(clipped), f32(motion), 30.0, f32(around))
+    place = 2 + 0.0005 * random.normal(size=(n, 2))
+    if kind == "nodding":  # in time with the colour
+        place[:, 1] += 2.0 * (rgb[:, 1] / rgb[:, 1].mean() - 1)
+    if kind == "light":  # on the face alone
+        rgb = rgb.mean(axis=0) * (rgb[:, 1:2] / rgb[:, 1].mean())
+    names = (rgb, patches.astype(np.float32), luma, clipped, motion)
+    return Evidence(*(f32(x) for x in names), 30.0, f32(around), f32(place))
 
 
 def pulse_json(pulse: Pulse) -> Json:
@@ -333,7 +339,10 @@ def pulse_json(pulse: Pulse) -> Json:
     }
     if e is not None:
         out["evidence"] = {
-            **{name: packed(getattr(e, name)) for name in ("rgb", "patches", "luma", "clipped", "motion", "surround")},
+            **{
+                name: packed(getattr(e, name))
+                for name in ("rgb", "patches", "luma", "clipped", "motion", "surround", "place")
+            },
             "source_fps": e.source_fps,
         }
     return out
@@ -344,7 +353,7 @@ def quality_vectors() -> Json:
     for k, (kind, pulse, noise) in enumerate(
         (("clean", 0.006, 0.001), ("faint", 0.0015, 0.003), ("none", 0.0, 0.004), ("repeats", 0.006, 0.002),
          ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
-         ("flicker", 0.006, 0.001))
+         ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001))
     ):  # fmt: skip
         evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * k, pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)

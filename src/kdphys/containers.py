@@ -193,6 +193,8 @@ class Evidence:
         source_fps: frames per second that carried information, before resampling.
         surround: float64 (T,), brightness of the picture around the face, 0–255; NaN, the default, where it is not
             known.
+        place: float64 (T, 2), centre of the face in widths of the face as it was first seen; NaN, the default, where
+            it is not known.
     """
 
     rgb: Floats
@@ -202,13 +204,15 @@ class Evidence:
     motion: Floats
     source_fps: float
     surround: Floats = field(default_factory=_unknown)
+    place: Floats = field(default_factory=_unknown)
 
     def __post_init__(self) -> None:
         n = len(self.rgb)
-        if np.ndim(self.surround) == 0:
-            object.__setattr__(self, "surround", np.full(n, np.nan))
-        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,), "surround": (n,)}
-        for name in ("rgb", "patches", "luma", "clipped", "motion", "surround"):
+        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,), "surround": (n,), "place": (n, 2)}
+        for name in ("surround", "place"):
+            if np.ndim(getattr(self, name)) == 0:
+                object.__setattr__(self, name, np.full(shapes[name], np.nan))
+        for name in ("rgb", "patches", "luma", "clipped", "motion", "surround", "place"):
             # Float32 is finer than any camera, and an hour of patches in float64 is heavy.
             array = _frozen(getattr(self, name), np.float32 if name == "patches" else np.float64)
             want = shapes.get(name, (n, array.shape[1] if array.ndim == 3 else -1, 3))

@@ -76,7 +76,8 @@ def changed(trace: RgbTrace, **fields: object) -> RgbTrace:
     e = trace.evidence
     assert e is not None
     parts = {
-        name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "source_fps", "surround")
+        name: getattr(e, name)
+        for name in ("rgb", "patches", "luma", "clipped", "motion", "source_fps", "surround", "place")
     }
     return RgbTrace(trace.rgb, trace.fs, trace.t0, trace.valid, type(e)(**(parts | fields)))
 
@@ -107,6 +108,32 @@ def test_what_beats_around_the_face_too_is_the_light(swing: float, shift: float,
     vitals = measure_vitals(load_method("pos").pulse(changed(trace, luma=luma, surround=around)))
     assert (vitals.reasons == ("flickering light",)) == refused
     assert (vitals.hr_bpm is None) == refused
+
+
+@pytest.mark.parametrize(("nod", "shift", "refused"), [(0.02, 0.0, True), (0.02, 0.4, False), (0.001, 0.0, False)])
+def test_a_head_that_nods_in_time_has_no_heart_rate(nod: float, shift: float, refused: bool) -> None:
+    """A face that beats at 70 and nods at 70, at another rate, or by no more than a heart's recoil."""
+    t = np.arange(600) / 30
+    place = 2 + np.random.default_rng(0).normal(0, 0.001, (600, 2))
+    place[:, 1] += nod * np.sin(2 * np.pi * (70 / 60 + shift) * t)
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), place=place)))
+    assert (vitals.hr_bpm is None) == refused
+    if refused:
+        assert vitals.reasons == ("too much motion",)
+
+
+@pytest.mark.parametrize("coloured", [True, False])
+def test_a_light_on_the_face_alone_is_no_pulse(coloured: bool) -> None:
+    """All colours swing alike; of a camera without colour that is not said, for it shows nothing else."""
+    seen = face_trace(20, None, noise=0.0005, seed=1).evidence
+    assert seen is not None
+    swing = 1 - 0.01 * pulse_wave(np.arange(600) / 30, 66)
+    patches = seen.patches * swing[:, None, None].astype(np.float32)
+    if not coloured:
+        patches = np.repeat(patches[:, :, 1:2], 3, axis=2)
+    lit = type(seen)(patches.mean(axis=1), patches, seen.luma * swing, seen.clipped, seen.motion, 30.0)
+    vitals = measure_vitals(load_method("green").pulse(RgbTrace(lit.rgb, 30.0, evidence=lit)))
+    assert (vitals.reasons == ("flickering light",)) == coloured
 
 
 def test_motion_is_named_as_the_reason() -> None:

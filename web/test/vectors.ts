@@ -72,6 +72,7 @@ export function evidenceOf(e: Json): Evidence {
     motion: doubles(e.motion),
     sourceFps: e.source_fps,
     surround: doubles(e.surround),
+    place: doubles(e.place),
   };
 }
 

@@ -17,8 +17,9 @@ Floats = NDArray[np.floating[Any]]
 #: A stretch without a face, or without frames, longer than this stays a gap, seconds.
 MAX_GAP_S = 0.5
 _PATCHES = GRID * GRID
-#: Where the colours of the patches start in a row: mean R, G, B, luma, clipped share, motion, surround come first.
-COLOURS = 7
+#: Where the colours of the patches start in a row; mean R, G, B, luma, clipped share, motion, surround, place come
+#: first.
+COLOURS = 9
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
@@ -47,6 +48,7 @@ class TraceBuilder:
         self._seen = np.zeros(_PATCHES)
         self._steps, self._step_s = 0, 0.0
         self._count = 0
+        self._unit = 0.0  # width of the face when it was first seen
         self._around = -1.0  # the last brightness around the face, as for patches; negative until there is one
 
     def __len__(self) -> int:
@@ -70,6 +72,8 @@ class TraceBuilder:
         weights = np.ones((SIZE, SIZE), np.float32) if self.whole else self._skin.update(face, t)
         mean, patches = skin_means(face, weights)
         motion = 0.0
+        self._unit = self._unit or max(float(box[2] - box[0]), 1.0)
+        place = (np.asarray(box, float)[:2] + np.asarray(box, float)[2:]) / (2 * self._unit)
         if self._last is not None:
             last, before = self._last
             side = max(float(box[2] - box[0]), 1.0)
@@ -85,7 +89,9 @@ class TraceBuilder:
         self._around = around if np.isfinite(around) else self._around
         self._count += 1
         clipped = float((face[8:-8, 8:-8].max(axis=2) > 250.0).mean())
-        row = np.concatenate([mean, [float(mean @ _LUMA), clipped, motion, self._around], self._held.reshape(-1)])
+        row = np.concatenate(
+            [mean, [float(mean @ _LUMA), clipped, motion, self._around], place, self._held.reshape(-1)]
+        )
         if self._stream is None:
             self.t0 = t if self.t0 is None else self.t0
             self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)
@@ -121,5 +127,6 @@ class TraceBuilder:
             motion=table[:, 5],
             source_fps=self._steps / self._step_s if self._step_s > 0 else 0.0,
             surround=known(table[:, 6]),
+            place=table[:, 7:9],
         )
         return RgbTrace(rgb, self.fs, t0, valid, evidence)

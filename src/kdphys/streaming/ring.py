@@ -94,7 +94,7 @@ class LiveResampler(Resampler):
 class LiveTrace(TraceBuilder):
     """A :class:`TraceBuilder` whose rows are taken out as they come.
 
-    A row is: mean R, G, B, luma, clipped share, motion, surround, R, G, B of each patch.
+    A row is: mean R, G, B, luma, clipped share, motion, surround, place, R, G, B of each patch.
     """
 
     columns = COLOURS + 3 * 16
@@ -129,4 +129,6 @@ class LiveTrace(TraceBuilder):
         patches = table[:, COLOURS:].reshape(len(rows), len(self._seen), 3)[:, keep]
         span = self._step_s - step_s
         fps = (self._steps - steps) / span if span > 0 else 0.0
-        return Evidence(table[:, :3], patches, table[:, 3], table[:, 4], table[:, 5], fps, known(table[:, 6]))
+        return Evidence(
+            table[:, :3], patches, table[:, 3], table[:, 4], table[:, 5], fps, known(table[:, 6]), table[:, 7:9]
+        )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.containers import Evidence, Pulse
+from kdphys.containers import Pulse
 from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
 from kdphys.vitals.heart_rate import MIN_HR_S, hr_window
@@ -35,9 +36,8 @@ def cut(pulse: Pulse, start: int, stop: int) -> Pulse:
     """The samples ``start:stop`` of a pulse, with their evidence."""
     e = pulse.evidence
     part = slice(start, stop)
-    evidence = e and Evidence(
-        e.rgb[part], e.patches[part], e.luma[part], e.clipped[part], e.motion[part], e.source_fps, e.surround[part]
-    )
+    names = ("rgb", "patches", "luma", "clipped", "motion", "surround", "place")
+    evidence = e and replace(e, **{name: getattr(e, name)[part] for name in names})
     scale = None if pulse.scale is None else pulse.scale[part]
     t0 = pulse.t0 + start / pulse.fs
     return Pulse(pulse.bvp[part], pulse.fs, t0, pulse.valid[part], pulse.method, evidence, scale)

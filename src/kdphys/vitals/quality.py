@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, Pulse
-from kdphys.dsp import HR_BAND_BPM, bandpass, heart_frequency, runs, spectrum
+from kdphys.dsp import HR_BAND_BPM, heart_frequency, runs, spectrum
+from kdphys.vitals.impostors import BIN_HZ, band, impostor, near
 
 Floats = NDArray[np.floating[Any]]
 
@@ -30,20 +31,10 @@ CONTACT_METHODS = frozenset({"channel"})
 FEATURES = ("snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion")
 #: The same for learned methods, whose output is trained to be quiet when it is unsure.
 LEARNED_FEATURES = (*FEATURES, "strength")
-_BIN_HZ = 0.25 / 60
 _MIN_FPS = 8.0
 _DARK_LUMA = 22.0
 _CLIPPED_SHARE = 0.35
 _MOTION = 0.25
-#: Above this there is no pulse to speak of, only noise (Hz); how alike noise may be to itself, at one distance, and on
-#: average over three and more multiples of one.
-_NOISE_HZ = 5.0
-_SAME = 0.65
-_SAME_AGAIN = 0.4
-#: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
-#: much of what happens there in the pulse's band happens at this rate.
-_LIT = 0.4
-_ALONE = 0.4
 
 
 @dataclass(frozen=True)
@@ -84,7 +75,7 @@ class Judge:
             self._waves = {name: np.zeros(n) for name in ("pos", "chrom", "green")}
             for name, wave in self._waves.items():
                 for run in spans:
-                    wave[run] = _band(METHODS.load(name)(evidence.rgb[run], fs), fs)
+                    wave[run] = band(METHODS.load(name)(evidence.rgb[run], fs), fs)
         if self._waves:
             chroma = np.zeros((2, n, evidence.patches.shape[1]), np.float32)
             for run in spans:
@@ -107,10 +98,9 @@ class Judge:
         f0, features = seen
         kind = "face" if self._patches is not None else "trace"
         sqi = _score(features, kind, pulse.method)
-        if reason is None and _repeats(evidence, start, stop, fs):
-            reason, sqi = "repeating picture", 0.0
-        if reason is None and _flickers(evidence, start, stop, fs, f0):
-            reason, sqi = "flickering light", 0.0
+        if reason is None and evidence is not None:
+            reason = impostor(evidence, start, stop, fs, f0, contact=pulse.method in CONTACT_METHODS)
+            sqi = sqi if reason is None else 0.0
         if reason is None and not sqi >= SQI_THRESHOLD:
             moving = features["motion"] > np.log10(_MOTION)
             reason = "too much motion" if moving else "no periodic component"
@@ -122,7 +112,7 @@ class Judge:
         bvp = np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)
         if float(bvp.std()) < 1e-9:
             return None
-        frequencies, power = spectrum(bvp, pulse.fs, _BIN_HZ)
+        frequencies, power = spectrum(bvp, pulse.fs, BIN_HZ)
         f0 = heart_frequency(frequencies, power)
         return f0, {
             "snr_db": _snr_db(frequencies, power, f0),
@@ -148,16 +138,12 @@ class Judge:
         return out
 
 
-def _band(x: Floats, fs: float) -> Floats:
-    return bandpass(x, fs, 0.6, min(4.0, 0.45 * fs))
-
-
 def _chroma(patches: NDArray[Any], fs: float) -> NDArray[np.float32]:
     """The two POS projections of each patch, band-passed: (2, T, P). Patch by patch, for memory."""
     out = np.zeros((2, *patches.shape[:2]), np.float32)
     for k in range(patches.shape[1]):
         colour = patches[:, k].astype(np.float64)
-        x = _band(colour / np.maximum(colour.mean(axis=0), 1e-3) - 1.0, fs)
+        x = band(colour / np.maximum(colour.mean(axis=0), 1e-3) - 1.0, fs)
         out[0, :, k] = x[:, 1] - x[:, 2]
         out[1, :, k] = x[:, 1] + x[:, 2] - 2.0 * x[:, 0]
     return out
@@ -175,14 +161,10 @@ def _exposure(evidence: Evidence | None, start: int, stop: int) -> str | None:
     return None
 
 
-def _near(frequencies: Floats, f: float, half_width: float) -> NDArray[np.bool_]:
-    return np.asarray(np.abs(frequencies - f) <= half_width)
-
-
 def _snr_db(frequencies: Floats, power: Floats, f0: float) -> float:
     """Power at the pulse and its second harmonic against the rest of 0.65–4 Hz, dB."""
     band = (frequencies >= 0.65) & (frequencies <= 4.0)
-    signal = band & (_near(frequencies, f0, 0.15) | _near(frequencies, 2 * f0, 0.15))
+    signal = band & (near(frequencies, f0, 0.15) | near(frequencies, 2 * f0, 0.15))
     rest = float(power[band & ~signal].sum())
     return float(np.clip(10 * np.log10(float(power[signal].sum()) / max(rest, 1e-30)), -30, 30))
 
@@ -190,9 +172,9 @@ def _snr_db(frequencies: Floats, power: Floats, f0: float) -> float:
 def _dominance(frequencies: Floats, power: Floats, f0: float) -> float:
     """The peak against the highest other peak that is no harmonic of it, dB."""
     band = (frequencies >= HR_BAND_BPM[0] / 60) & (frequencies <= HR_BAND_BPM[1] / 60)
-    related = _near(frequencies, f0, 0.25) | _near(frequencies, 2 * f0, 0.2) | _near(frequencies, 3 * f0, 0.2)
+    related = near(frequencies, f0, 0.25) | near(frequencies, 2 * f0, 0.2) | near(frequencies, 3 * f0, 0.2)
     other = float(power[band & ~related].max(initial=1e-30))
-    top = float(power[_near(frequencies, f0, 0.02)].max(initial=1e-30))
+    top = float(power[near(frequencies, f0, 0.02)].max(initial=1e-30))
     return float(np.clip(10 * np.log10(top / max(other, 1e-30)), 0, 30))
 
 
@@ -208,7 +190,7 @@ def _halves(bvp: Floats, fs: float, f0: float) -> float:
     for part in (bvp[:half], bvp[half:]):
         if float(part.std()) < 1e-12:
             return float(np.log10(61.0))
-        frequencies, power = spectrum(part, fs, _BIN_HZ)
+        frequencies, power = spectrum(part, fs, BIN_HZ)
         worst = max(worst, abs(60 * (heart_frequency(frequencies, power) - f0)))
     return float(np.log10(1.0 + min(worst, 60.0)))
 
@@ -220,7 +202,7 @@ def _agreement(waves: list[Floats], fs: float, f0: float) -> float:
         if float(wave.std()) < 1e-12:
             near.append(0.0)
             continue
-        f = heart_frequency(*spectrum(wave, fs, _BIN_HZ))
+        f = heart_frequency(*spectrum(wave, fs, BIN_HZ))
         near.append(max(0.0, 1.0 - 60 * abs(f - f0) / 6.0))
     return float(np.mean(near))
 
@@ -255,73 +237,6 @@ def _unison(a: Floats, b: Floats, fs: float, f0: float) -> tuple[float, float]:
     correlation = float((pairs.sum() - np.trace(pairs)) / (p * (p - 1)))
     phases = z[1] / np.maximum(np.abs(z[1]), 1e-12)
     return correlation, float(np.abs(phases.mean()))
-
-
-def _repeats(evidence: Evidence | None, start: int, stop: int, fs: float) -> bool:
-    """Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse.
-
-    Looks above the pulse, where a living picture has only noise, which never comes back, and the overtones of fast
-    hearts, which are the same everywhere: what the patches share is taken out.
-    """
-    if evidence is None or evidence.patches.shape[1] < 4 or fs < 2.5 * _NOISE_HZ:
-        return False
-    patches = evidence.patches[start:stop].astype(np.float64)
-    if not np.isfinite(patches).all():
-        return False
-    n = len(patches)
-    level = np.maximum(patches.mean(axis=0), 1e-9)
-    relative = patches / level
-    x = ((relative - relative.mean(axis=1, keepdims=True)) * level).reshape(n, -1)
-    z = np.fft.rfft((x - x.mean(axis=0)) * np.hanning(n)[:, None], axis=0)
-    z[np.fft.rfftfreq(n, 1 / fs) < _NOISE_HZ] = 0.0
-    x = np.fft.irfft(z, n, axis=0)
-    spread = x.std(axis=0)
-    x = x[:, spread > 0.003] / spread[spread > 0.003]
-    if x.shape[1] == 0:
-        return False
-    # Mean squared difference at every lag, from autocorrelations: |a|² + |b|² − 2ab over the overlap.
-    nfft = 1 << int(np.ceil(np.log2(2 * n)))
-    cross = np.fft.irfft((np.abs(np.fft.rfft(x, nfft, axis=0)) ** 2).sum(axis=1), nfft)[:n]
-    energy = np.concatenate([[0.0], np.cumsum((x**2).sum(axis=1))])
-    lags = np.arange(int(0.25 * fs), n // 2)
-    both = energy[n - lags] + energy[n] - energy[lags]
-    # The taper weighs the two copies differently; what it does to equal pictures is divided out.
-    taper = np.hanning(n) ** 2
-    weight = np.correlate(np.sqrt(taper), np.sqrt(taper), mode="full")[n - 1 :][lags]
-    likeness = 2 * cross[lags] / np.maximum(both, 1e-12)
-    ceiling = 2 * weight / np.array([taper[: n - k].sum() + taper[k:].sum() for k in lags])
-    alike = likeness / ceiling
-    return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
-
-
-def _flickers(evidence: Evidence | None, start: int, stop: int, fs: float, f0: float) -> bool:
-    """Whether what beats at ``f0`` (Hz) is the light, or the encoder: the picture around the face beats with it."""
-    if evidence is None:
-        return False
-    series = np.stack([evidence.luma[start:stop], evidence.surround[start:stop]])
-    if not np.isfinite(series).all() or float(series.mean(axis=1).min()) < 1.0:
-        return False
-    x = np.stack([_band(s / s.mean() - 1.0, fs) for s in series])
-    window = np.hanning(x.shape[1])
-    face, around = (x * window * np.exp(-2j * np.pi * f0 * np.arange(x.shape[1]) / fs)).sum(axis=1)
-    # In step, and not much fainter than in the face.
-    if float(np.real(around * np.conj(face))) < _LIT * float(np.abs(face)) ** 2:
-        return False
-    frequencies, power = spectrum(x[1], fs, _BIN_HZ)
-    band = (frequencies >= 0.65) & (frequencies <= 4.0)
-    there = band & (_near(frequencies, f0, 0.15) | _near(frequencies, 2 * f0, 0.15))
-    return float(power[there].sum()) > _ALONE * float(power[band].sum())
-
-
-def _rhythm(alike: Floats, first: int) -> float:
-    """The largest mean of ``alike`` (by lag, from ``first``) over all multiples, three or more, of one period.
-
-    What a short loop loses in a codec is lost at each lag by chance; its mean over many lags stays.
-    """
-    last = first + len(alike) - 1
-    periods = np.arange(4 * first, 4 * last // 3 + 1) / 4  # quarters of a sample: a loop need not fit the 30 Hz
-    means = [alike[np.rint(np.arange(period, last + 0.5, period)).astype(int) - first].mean() for period in periods]
-    return max(means, default=0.0)
 
 
 @lru_cache(maxsize=1)

@@ -8,8 +8,8 @@ import { GRID, SIZE, SkinWeights, skinMeans } from "./skin";
 /** A stretch without a face, or without frames, longer than this stays a gap, seconds. */
 export const MAX_GAP_S = 0.5;
 const PATCHES = GRID * GRID;
-/** Columns: R, G, B, luma, clipped, motion, surround, the patches' colours, whether each patch was seen. */
-const COLOURS = 7;
+/** Columns: R, G, B, luma, clipped, motion, surround, place, the patches' colours, whether each patch was seen. */
+const COLOURS = 9;
 const SEEN = COLOURS + 3 * PATCHES;
 const COLUMNS = SEEN + PATCHES;
 
@@ -23,6 +23,7 @@ export interface Evidence {
   motion: Float64Array;
   sourceFps: number;
   surround: Float64Array; // brightness around the face, NaN where it is not known
+  place: Float64Array; // T × 2, centre of the face in widths of the face as it was first seen
 }
 
 /** A stretch of a trace: samples `start` … on the clock of `fs` and `t0`. */
@@ -42,6 +43,7 @@ export class TraceBuilder {
   private last: { t: number; box: Box } | null = null;
   private steps: number[] = [];
   private stop = 0;
+  private unit = 0; // width of the face when it was first seen
   private around = -1; // the last brightness around the face; negative until there is one
 
   /**
@@ -90,6 +92,9 @@ export class TraceBuilder {
     row[5] = motion;
     if (Number.isFinite(around)) this.around = around;
     row[6] = this.around;
+    this.unit ||= Math.max(box[2] - box[0], 1);
+    row[7] = (box[0] + box[2]) / (2 * this.unit);
+    row[8] = (box[1] + box[3]) / (2 * this.unit);
     for (let p = 0; p < PATCHES; p++) {
       const colour = patches.subarray(3 * p, 3 * p + 3);
       if (!colour.every(Number.isFinite)) continue;
@@ -152,6 +157,7 @@ export class TraceBuilder {
       motion: column(5),
       sourceFps: span > 0 ? this.steps.length / span : 0,
       surround: column(6).map((v) => (v < 0 ? NaN : v)),
+      place: Float64Array.from({ length: 2 * n }, (_, k) => (at[k >> 1]! < 0 ? NaN : this.table[at[k >> 1]! + 7 + (k & 1)]!)),
     };
     return { fs: this.fs, t0: this.t0 + from / this.fs, valid, evidence };
   }

@@ -2,11 +2,11 @@
 
 import { chrom, green, pos } from "../classical/methods";
 import type { Evidence } from "../clip/trace";
-import { bandpass } from "../dsp/filter";
 import { heartFrequency, spectrum } from "../dsp/spectrum";
 import { clamp, interp, mean, median, runs, std } from "../dsp/stats";
 import type { Pulse } from "../pulse/pulse";
-import { BIN_HZ, agreement, dominance, flickers, halves, logAc, repeats, snrDb, strength, unison } from "./features";
+import { BIN_HZ, agreement, dominance, halves, logAc, snrDb, strength, unison } from "./features";
+import { band, impostor } from "./impostors";
 
 /** Below this SQI the answer is "no reliable pulse". */
 export const SQI_THRESHOLD = 0.7;
@@ -106,13 +106,9 @@ export class Judge {
     const { f0, features } = seen;
     const kind = this.patches ? "face" : "trace";
     let sqi = score(this.calibration, features, kind, pulse.method);
-    if (!reason && repeats(evidence, start, stop, fs)) {
-      reason = "repeating picture";
-      sqi = 0;
-    }
-    if (!reason && flickers(evidence, start, stop, fs, f0)) {
-      reason = "flickering light";
-      sqi = 0;
+    if (!reason && evidence) {
+      reason = impostor(evidence, start, stop, fs, f0);
+      if (reason) sqi = 0;
     }
     if (!reason && !(sqi >= SQI_THRESHOLD))
       reason = features.motion > Math.log10(MOTION) ? "too much motion" : "no periodic component";
@@ -154,10 +150,6 @@ export class Judge {
 }
 
 const finite = (x: Float64Array): number[] => Array.from(x).filter(Number.isFinite);
-
-function band(x: Float64Array, fs: number): Float64Array {
-  return bandpass(x, fs, 0.6, Math.min(4, 0.45 * fs));
-}
 
 /** The two POS projections of one patch, band-passed. */
 function chroma(evidence: Evidence, p: number, start: number, stop: number, fs: number): [Float64Array, Float64Array] {

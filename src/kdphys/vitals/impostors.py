@@ -1,0 +1,160 @@
+"""What has a rhythm and is no pulse: a loop, a light, a head that nods in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.containers import Evidence
+from kdphys.dsp import bandpass, spectrum
+
+Floats = NDArray[np.floating[Any]]
+
+#: Spacing of the spectrum's bins, Hz.
+BIN_HZ = 0.25 / 60
+#: Above this there is no pulse to speak of, only noise (Hz); how alike noise may be to itself, at one distance, and on
+#: average over three and more multiples of one.
+_NOISE_HZ = 5.0
+_SAME = 0.65
+_SAME_AGAIN = 0.4
+#: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
+#: much of what happens there in the pulse's band happens at this rate.
+_LIT = 0.4
+_ALONE = 0.4
+#: Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
+#: band. The recoil of a heartbeat moves a head at rest by a tenth of that.
+_NOD = 0.008
+_NODDING = 0.5
+#: Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour.
+_GREY = 0.05
+#: Below this difference between the mean colours, grey levels, a picture has no colour.
+_COLOURED = 3.0
+
+
+def impostor(evidence: Evidence, start: int, stop: int, fs: float, f0: float, contact: bool = False) -> str | None:
+    """Why the beat at ``f0`` (Hz) in the samples ``start:stop`` is none of a heart, or None.
+
+    Args:
+        contact: a fingertip on the lens: there is no surround, and its colours may swing alike.
+    """
+    if _repeats(evidence, start, stop, fs):
+        return "repeating picture"
+    if contact:
+        return None
+    if _moves(evidence, start, stop, fs, f0):
+        return "too much motion"
+    if _is_grey(evidence, start, stop, fs, f0) or _flickers(evidence, start, stop, fs, f0):
+        return "flickering light"
+    return None
+
+
+def band(x: Floats, fs: float) -> Floats:
+    """The band of the pulse, 0.6–4 Hz."""
+    return bandpass(x, fs, 0.6, min(4.0, 0.45 * fs))
+
+
+def near(frequencies: Floats, f: float, half_width: float) -> NDArray[np.bool_]:
+    """Which of the frequencies lie around ``f``."""
+    return np.asarray(np.abs(frequencies - f) <= half_width)
+
+
+def _repeats(evidence: Evidence, start: int, stop: int, fs: float) -> bool:
+    """Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse.
+
+    Looks above the pulse, where a living picture has only noise, which never comes back, and the overtones of fast
+    hearts, which are the same everywhere: what the patches share is taken out.
+    """
+    if evidence.patches.shape[1] < 4 or fs < 2.5 * _NOISE_HZ:
+        return False
+    patches = evidence.patches[start:stop].astype(np.float64)
+    if not np.isfinite(patches).all():
+        return False
+    n = len(patches)
+    level = np.maximum(patches.mean(axis=0), 1e-9)
+    relative = patches / level
+    x = ((relative - relative.mean(axis=1, keepdims=True)) * level).reshape(n, -1)
+    z = np.fft.rfft((x - x.mean(axis=0)) * np.hanning(n)[:, None], axis=0)
+    z[np.fft.rfftfreq(n, 1 / fs) < _NOISE_HZ] = 0.0
+    x = np.fft.irfft(z, n, axis=0)
+    spread = x.std(axis=0)
+    x = x[:, spread > 0.003] / spread[spread > 0.003]
+    if x.shape[1] == 0:
+        return False
+    # Mean squared difference at every lag, from autocorrelations: |a|² + |b|² − 2ab over the overlap.
+    nfft = 1 << int(np.ceil(np.log2(2 * n)))
+    cross = np.fft.irfft((np.abs(np.fft.rfft(x, nfft, axis=0)) ** 2).sum(axis=1), nfft)[:n]
+    energy = np.concatenate([[0.0], np.cumsum((x**2).sum(axis=1))])
+    lags = np.arange(int(0.25 * fs), n // 2)
+    both = energy[n - lags] + energy[n] - energy[lags]
+    # The taper weighs the two copies differently; what it does to equal pictures is divided out.
+    taper = np.hanning(n) ** 2
+    weight = np.correlate(np.sqrt(taper), np.sqrt(taper), mode="full")[n - 1 :][lags]
+    likeness = 2 * cross[lags] / np.maximum(both, 1e-12)
+    ceiling = 2 * weight / np.array([taper[: n - k].sum() + taper[k:].sum() for k in lags])
+    alike = likeness / ceiling
+    return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
+
+
+def _flickers(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
+    """Whether what beats at ``f0`` (Hz) is the light, or the encoder: the picture around the face beats with it."""
+    series = np.stack([evidence.luma[start:stop], evidence.surround[start:stop]])
+    if not np.isfinite(series).all() or float(series.mean(axis=1).min()) < 1.0:
+        return False
+    x = np.stack([band(s / s.mean() - 1.0, fs) for s in series])
+    face, around = _tone(x, fs, f0)
+    # In step, and not much fainter than in the face.
+    if float(np.real(around * np.conj(face))) < _LIT * float(np.abs(face)) ** 2:
+        return False
+    return _share_at(x[1:], fs, f0) > _ALONE
+
+
+def _is_grey(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
+    """Whether all colours swing alike at ``f0`` (Hz), as they do in a light that falls on the face alone.
+
+    A camera without colour shows nothing else, so there it cannot be told.
+    """
+    colour = evidence.rgb[start:stop].T
+    if not np.isfinite(colour).all() or float(colour.mean(axis=1).min()) < 1.0:
+        return False
+    if float(np.ptp(colour.mean(axis=1))) < _COLOURED:
+        return False
+    tones = _tone(np.stack([band(c / c.mean() - 1.0, fs) for c in colour]), fs, f0)
+    return float(np.abs(tones - tones.mean()).max()) < _GREY * float(np.abs(tones.mean()))
+
+
+def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
+    """Whether the head nods, sways or bounces at ``f0`` (Hz), and hardly at anything else."""
+    if not np.isfinite(evidence.place[start:stop]).all():
+        return False
+    place = evidence.place[start:stop].T
+    x = np.stack([band(p - p.mean(), fs) for p in place])
+    return float(np.linalg.norm(_tone(x, fs, f0))) > _NOD and _share_at(x, fs, f0) > _NODDING
+
+
+def _tone(waves: Floats, fs: float, f: float) -> NDArray[np.complexfloating[Any]]:
+    """Complex amplitudes of waves (N, T) at ``f``."""
+    window = np.hanning(waves.shape[1])
+    tone = window * np.exp(-2j * np.pi * f * np.arange(waves.shape[1]) / fs)
+    return np.asarray((waves * tone).sum(axis=1) * 2 / window.sum())
+
+
+def _share_at(waves: Floats, fs: float, f0: float) -> float:
+    """The share of the power of waves (N, T) in the pulse's band that lies at ``f0`` and its double."""
+    spectra = [spectrum(wave, fs, BIN_HZ) for wave in waves]
+    frequencies, power = spectra[0][0], np.sum([p for _, p in spectra], axis=0)
+    band = (frequencies >= 0.65) & (frequencies <= 4.0)
+    there = band & (near(frequencies, f0, 0.15) | near(frequencies, 2 * f0, 0.15))
+    return float(power[there].sum()) / max(float(power[band].sum()), 1e-30)
+
+
+def _rhythm(alike: Floats, first: int) -> float:
+    """The largest mean of ``alike`` (by lag, from ``first``) over all multiples, three or more, of one period.
+
+    What a short loop loses in a codec is lost at each lag by chance; its mean over many lags stays.
+    """
+    last = first + len(alike) - 1
+    periods = np.arange(4 * first, 4 * last // 3 + 1) / 4  # quarters of a sample: a loop need not fit the 30 Hz
+    means = [alike[np.rint(np.arange(period, last + 0.5, period)).astype(int) - first].mean() for period in periods]
+    return max(means, default=0.0)
