@@ -1,7 +1,7 @@
 """The only door to SciPy's signal processing: without what NumPy has for Fortran and for testing itself.
 
 SciPy copies NumPy's whole namespace on import (its ``array_api_compat``) and so loads ``numpy.f2py`` and
-``numpy.testing``: 10 MB and a tenth of a second of every process for what is never called here. Both are deferred with
+``numpy.testing``: memory and time at the start of every process for what is never called here. Both are deferred with
 importlib's LazyLoader; whoever uses them gets them, at the first touch.
 """
 
@@ -28,6 +28,6 @@ _defer("numpy", "f2py")
 _defer("numpy", "testing")
 
 from scipy import linalg, signal  # noqa: E402 - after what it would load
-from scipy.interpolate import CubicSpline, interp1d  # noqa: E402
+from scipy.interpolate import CubicSpline, interp1d  # noqa: E402 - the same
 
 __all__ = ["CubicSpline", "interp1d", "linalg", "signal"]

@@ -226,7 +226,7 @@ ADVICE = {
     "too dark": "Put more light on the face, from the front.",
     "over-exposed": "Less light, or a lower exposure.",
     "repeating picture": "The same pictures come again and again: this is a loop, not a live face.",
-    "flickering light": "The light, or the encoder, beats in all of the picture: another light, or less compression.",
+    "flickering light": "What swings at that rate is the light, or the encoder: another light, or less compression.",
     "too much motion": "Hold still, rest the head.",
     "no periodic component": "Nothing here beats like a pulse: more light, less compression, or no living face.",
 }

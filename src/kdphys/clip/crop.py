@@ -17,7 +17,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: Face box × this = the crop that models see.
 BOX_SCALE = 1.5
-_LUMA = np.array([0.299, 0.587, 0.114])
+#: Brightness of R, G, B (ITU-R BT.601).
+LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def square(box: Floats, scale: float = BOX_SCALE) -> Floats:
@@ -47,7 +48,7 @@ def surround(rgb: NDArray[np.uint8], box: Floats) -> float:
     if count < 0.05 * seen.shape[0] * seen.shape[1]:
         return float("nan")
     total = seen.sum((0, 1), dtype=np.int64) - seen[y0:y1, x0:x1].sum((0, 1), dtype=np.int64)
-    return float(total @ _LUMA) / float(count)
+    return float(total @ LUMA) / float(count)
 
 
 def crop(rgb: NDArray[np.uint8], box: Floats, size: int) -> NDArray[np.float32]:

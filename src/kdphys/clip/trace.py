@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.crop import crop, square, surround
+from kdphys.clip.crop import LUMA, crop, square, surround
 from kdphys.clip.skin import GRID, SIZE, SkinWeights, skin_means
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
@@ -20,11 +20,10 @@ _PATCHES = GRID * GRID
 #: Where the colours of the patches start in a row; mean R, G, B, luma, clipped share, motion, surround, place come
 #: first.
 COLOURS = 9
-_LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def known(surround: Floats) -> Floats:
-    """What was never seen is NaN."""
+    """Brightness around the face (T,), 0–255, as kept in the rows: what was never seen, negative there, is NaN."""
     return np.where(surround < 0, np.nan, surround)
 
 
@@ -89,9 +88,7 @@ class TraceBuilder:
         self._around = around if np.isfinite(around) else self._around
         self._count += 1
         clipped = float((face[8:-8, 8:-8].max(axis=2) > 250.0).mean())
-        row = np.concatenate(
-            [mean, [float(mean @ _LUMA), clipped, motion, self._around], place, self._held.reshape(-1)]
-        )
+        row = np.concatenate([mean, [float(mean @ LUMA), clipped, motion, self._around], place, self._held.reshape(-1)])
         if self._stream is None:
             self.t0 = t if self.t0 is None else self.t0
             self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)

@@ -74,14 +74,23 @@ def play(values: Tensor, start: float, rate: float, frames: int) -> Tensor:
 
 
 def flicker(rng: np.random.Generator, frames: int, largest: float, fs: float = 30.0) -> Tensor:
-    """A rhythmic light, which is no pulse: gains (T, 3) around 1."""
+    """A rhythmic light, which is no pulse.
+
+    Args:
+        frames: T.
+        largest: amplitude, relative; it is drawn between a hundredth of this and this.
+        fs: frames per second.
+
+    Returns:
+        float32 (T, 3), gains of R, G, B around 1, at one rate of 0.6–4 Hz.
+    """
     amplitude = largest * np.exp(rng.uniform(np.log(0.01), 0.0)) * np.exp(rng.normal(0, 0.1, 3))
     phase = 2 * np.pi * (rng.uniform(0.6, 4.0) * np.arange(frames) / fs + rng.random())
     return torch.tensor(1.0 + amplitude * np.sin(phase)[:, None], dtype=torch.float32)
 
 
 def recolour(rgb: Tensor, rng: np.random.Generator, how: Augmentation) -> Tensor:
-    """Random square, mirror, brightness and colour, the same for all frames; flicker and noise.
+    """Random square, mirror, brightness and colour, the same for all frames; over time, flicker and noise.
 
     Args:
         rgb: float (T, 3, S, S), 0–255.

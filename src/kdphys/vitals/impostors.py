@@ -97,6 +97,17 @@ def _repeats(evidence: Evidence, start: int, stop: int, fs: float) -> bool:
     return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
 
 
+def _rhythm(alike: Floats, first: int) -> float:
+    """The largest mean of ``alike`` (by lag, from ``first``) over all multiples, three or more, of one period.
+
+    What a short loop loses in a codec is lost at each lag by chance; its mean over many lags stays.
+    """
+    last = first + len(alike) - 1
+    periods = np.arange(4 * first, 4 * last // 3 + 1) / 4  # quarters of a sample: a loop need not fit the 30 Hz
+    means = [alike[np.rint(np.arange(period, last + 0.5, period)).astype(int) - first].mean() for period in periods]
+    return max(means, default=0.0)
+
+
 def _flickers(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
     """Whether what beats at ``f0`` (Hz) is the light, or the encoder: the picture around the face beats with it."""
     series = np.stack([evidence.luma[start:stop], evidence.surround[start:stop]])
@@ -144,17 +155,6 @@ def _share_at(waves: Floats, fs: float, f0: float) -> float:
     """The share of the power of waves (N, T) in the pulse's band that lies at ``f0`` and its double."""
     spectra = [spectrum(wave, fs, BIN_HZ) for wave in waves]
     frequencies, power = spectra[0][0], np.sum([p for _, p in spectra], axis=0)
-    band = (frequencies >= 0.65) & (frequencies <= 4.0)
-    there = band & (near(frequencies, f0, 0.15) | near(frequencies, 2 * f0, 0.15))
-    return float(power[there].sum()) / max(float(power[band].sum()), 1e-30)
-
-
-def _rhythm(alike: Floats, first: int) -> float:
-    """The largest mean of ``alike`` (by lag, from ``first``) over all multiples, three or more, of one period.
-
-    What a short loop loses in a codec is lost at each lag by chance; its mean over many lags stays.
-    """
-    last = first + len(alike) - 1
-    periods = np.arange(4 * first, 4 * last // 3 + 1) / 4  # quarters of a sample: a loop need not fit the 30 Hz
-    means = [alike[np.rint(np.arange(period, last + 0.5, period)).astype(int) - first].mean() for period in periods]
-    return max(means, default=0.0)
+    inside = (frequencies >= 0.65) & (frequencies <= 4.0)
+    there = inside & (near(frequencies, f0, 0.15) | near(frequencies, 2 * f0, 0.15))
+    return float(power[there].sum()) / max(float(power[inside].sum()), 1e-30)

@@ -163,17 +163,17 @@ def _exposure(evidence: Evidence | None, start: int, stop: int) -> str | None:
 
 def _snr_db(frequencies: Floats, power: Floats, f0: float) -> float:
     """Power at the pulse and its second harmonic against the rest of 0.65–4 Hz, dB."""
-    band = (frequencies >= 0.65) & (frequencies <= 4.0)
-    signal = band & (near(frequencies, f0, 0.15) | near(frequencies, 2 * f0, 0.15))
-    rest = float(power[band & ~signal].sum())
+    inside = (frequencies >= 0.65) & (frequencies <= 4.0)
+    signal = inside & (near(frequencies, f0, 0.15) | near(frequencies, 2 * f0, 0.15))
+    rest = float(power[inside & ~signal].sum())
     return float(np.clip(10 * np.log10(float(power[signal].sum()) / max(rest, 1e-30)), -30, 30))
 
 
 def _dominance(frequencies: Floats, power: Floats, f0: float) -> float:
     """The peak against the highest other peak that is no harmonic of it, dB."""
-    band = (frequencies >= HR_BAND_BPM[0] / 60) & (frequencies <= HR_BAND_BPM[1] / 60)
+    inside = (frequencies >= HR_BAND_BPM[0] / 60) & (frequencies <= HR_BAND_BPM[1] / 60)
     related = near(frequencies, f0, 0.25) | near(frequencies, 2 * f0, 0.2) | near(frequencies, 3 * f0, 0.2)
-    other = float(power[band & ~related].max(initial=1e-30))
+    other = float(power[inside & ~related].max(initial=1e-30))
     top = float(power[near(frequencies, f0, 0.02)].max(initial=1e-30))
     return float(np.clip(10 * np.log10(top / max(other, 1e-30)), 0, 30))
 

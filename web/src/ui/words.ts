@@ -10,7 +10,7 @@ const WHY: Record<Reason, string> = {
   "too dark": "No heart rate: your face is too dark.",
   "over-exposed": "No heart rate: your face is over-exposed.",
   "repeating picture": "No heart rate: the picture repeats itself, so this is not a living face.",
-  "flickering light": "No heart rate: the light flickers at that rate, in the whole picture.",
+  "flickering light": "No heart rate: what swings here is the light.",
   "too much motion": "No heart rate: too much movement.",
   "no periodic component": "No heart rate: no reliable pulse can be seen.",
 };
