@@ -74,8 +74,8 @@ def _headline(m: Measurement) -> str:
     v = m.vitals
     if v.hr_bpm is None:
         return f"{m.source}: no reliable pulse ({', '.join(v.reasons)})"
-    rr = f",  respiration {v.rr_brpm:.1f} brpm" if v.rr_brpm is not None else ""
-    return f"{m.source}: heart rate {v.hr_bpm:.1f} bpm,  confidence {v.sqi:.0%}{rr}"
+    rr = f", respiration {v.rr_brpm:.1f} brpm" if v.rr_brpm is not None else ""
+    return f"{m.source}: heart rate {v.hr_bpm:.1f} bpm, confidence {v.sqi:.0%}{rr}"
 
 
 def _blank(ax: Any, title: str, text: str) -> None:
@@ -156,6 +156,7 @@ def _pulse(ax: Any, m: Measurement) -> None:
     beats = m.vitals.beat_times[(m.vitals.beat_times >= start) & (m.vitals.beat_times <= start + 20)]
     if len(beats):
         ax.plot(beats, np.interp(beats, pulse.times, pulse.bvp), "o", ms=4, color=_INK, label=f"{len(beats)} beats")
+        ax.margins(y=0.2)  # room for the legend above the wave
         ax.legend(loc="upper right", frameon=False, fontsize=8)
     ax.set_title(f"Pulse wave ({m.vitals.method})")
     ax.set_yticks([])
