@@ -32,6 +32,14 @@ LIVE = [sys.executable, "-m", "kdphys.cli.main", "live"]
 PLAY = [*LIVE, "--source", str(CLIP)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell's background jobs, and what they start, ignore Ctrl-C; these plays are to hear it all the same."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @dataclass
 class Ended:
     code: int
