@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import cv2
@@ -189,7 +189,8 @@ def test_many_malformed_messages_end_the_stream(server: Running) -> None:
     assert "malformed" in reason
     assert [answer["type"] for answer in answers] == ["error"] * 10
     with stream(server) as ws:
-        ws.send(bytes(2_000_000))  # more than any frame of this server
+        with suppress(ConnectionClosed):  # the server may hang up while most of it is still on its way
+            ws.send(bytes(2_000_000))  # more than any frame of this server
         _, code, _ = to_the_end(ws)
     assert code == 1009
 
