@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,8 +41,15 @@ def test_what_is_asked_for_is_held_and_unknown_names_are_refused() -> None:
     assert scene.pulse.hr_bpm == 61.0
     rates = [sample_scene(k, codec="mpeg4", mbps=(0.2, 0.5)).codec.mbps for k in range(40)]
     assert 0.2 <= min(rates) < 0.25 < 0.45 < max(rates) <= 0.5
+    free, held = sample_scene(1, codec="mpeg4"), sample_scene(1, codec="mpeg4", gop=13, fps=20.0)
+    assert (held.codec.gop, held.camera.fps) == (13, 20.0) != (free.codec.gop, free.camera.fps)
+    assert held == replace(free, codec=replace(free.codec, gop=13), camera=replace(free.camera, fps=20.0))
     with pytest.raises(InvalidInputError, match="expected one of still"):
         sample_scene(1, motion="flying")
+    with pytest.raises(InvalidInputError, match="gop must be 1 frame or more, got 0"):
+        sample_scene(1, gop=0)
+    with pytest.raises(InvalidInputError, match="fps must lie in 5–240, got 1000"):
+        sample_scene(1, fps=1000)
     with pytest.raises(InvalidInputError, match="lowest and a highest bit rate"):
         sample_scene(1, mbps=(2.0, 1.0))
     with pytest.raises(InvalidInputError, match="seed"):

@@ -53,6 +53,8 @@ def sample_scene(
     no_pulse_share: float = 0.1,
     codec_share: float = 0.3,
     mbps: Sequence[float] | None = None,
+    gop: int | None = None,
+    fps: float | None = None,
     textures: int = 0,
 ) -> Scene:
     """Draw a scene; whatever is given is held, the rest is random.
@@ -67,10 +69,13 @@ def sample_scene(
         codec_share: share of the scenes that pass through a real codec, when ``codec`` is None; of the rest, one half
             gets the approximation.
         mbps: lowest and highest bit rate of a codec, for 640 × 480 pixels; None for all that its kind allows.
+        gop: frames from one whole picture of the codec to the next. FFmpeg's default for MPEG-4, 12, gives a picture
+            at 20 frames/s a beat of 100 a minute.
+        fps: frames per second of the camera.
         textures: number of skin textures to choose from; 0 for none.
 
     Raises:
-        InvalidInputError: an unknown name, skin type, share or bit rate.
+        InvalidInputError: an unknown name, skin type, share, bit rate, GOP or frame rate.
     """
     if seed < 0:
         raise InvalidInputError(f"scene: expected a seed of 0 or more, got {seed}")
@@ -78,6 +83,10 @@ def sample_scene(
         raise InvalidInputError(f"scene: shares must lie in 0–1, got {no_pulse_share} and {codec_share}")
     if mbps is not None and not (len(mbps) == 2 and 0 < mbps[0] <= mbps[1]):
         raise InvalidInputError(f"scene: mbps must be a lowest and a highest bit rate above 0, got {mbps}")
+    if gop is not None and gop < 1:
+        raise InvalidInputError(f"scene: gop must be 1 frame or more, got {gop}")
+    if fps is not None and not 5 <= fps <= 240:
+        raise InvalidInputError(f"scene: fps must lie in 5–240, got {fps:g}")
     bank = bank or BankSpec()
     rng = np.random.default_rng([seed, 77])
     present = bool(rng.random() >= no_pulse_share) if pulse is None else pulse
@@ -95,6 +104,8 @@ def sample_scene(
     camera = _sample_camera(rng, lamp.kind)
     if kind not in ("none", "approx"):
         camera = replace(camera, face_px=_log(rng, 70, 220))
+    camera = camera if fps is None else replace(camera, fps=fps)
+    framing, coding = _sample_framing(rng, moves), _sample_codec(rng, kind, mbps)
     return Scene(
         seed=seed,
         bank=bank,
@@ -103,8 +114,8 @@ def sample_scene(
         motion=moves,
         light=lamp,
         camera=camera,
-        framing=_sample_framing(rng, moves),
-        codec=_sample_codec(rng, kind, mbps),
+        framing=framing,
+        codec=coding if gop is None else replace(coding, gop=gop),
     )
 
 
