@@ -50,12 +50,12 @@ class Figures:
     snr_db: float
 
 
-def figures(method: str) -> Figures:
-    """Of a method by its name or ONNX file."""
+def figures(method: str, video: Path = ROOT / "video.mp4") -> Figures:
+    """Of a method by its name or ONNX file, on the clip or on what an encoder made of it."""
     table = np.genfromtxt(ROOT / "reference.csv", delimiter=",", names=True)
     times = [frame.t for frame in kdphys.read_video(ROOT / "video.mp4")]
     n = min(len(times), len(table))
-    one = measure_all(ROOT / "video.mp4", method)[0]
+    one = measure_all(video, method)[0]
     fs = one.pulse.fs
     ppg = np.interp(one.pulse.times, times[:n], table["ppg"][:n])
     ppg = bandpass(ppg - ppg.mean(), fs, 0.6, 4.0)

@@ -39,26 +39,33 @@ SIGNS = dict(zip(LEARNED_FEATURES, (1, 1, -1, 1, 1, 1, 0, 0, 1), strict=True))
 BOUNDS = {1: (0.0, None), -1: (None, 0.0), 0: (0.0, 0.0)}
 
 
-def render(folder: Path, count: int) -> list[Path]:
-    """The videos; those that are there are not made again."""
+def render_one(folder: Path, k: int) -> Path:
+    """The video of this number; if it is there it is not made again."""
     import cv2
     import torch
 
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+    bank, rng = load_bank(BANK), np.random.default_rng([SEED, k])
+    kind = str(rng.choice(["h264", "mpeg4", "mjpeg"], p=[0.6, 0.25, 0.15]))
+    scene = sample_scene(SEED + k, bank=BANK, codec=kind, no_pulse_share=0.3)
+    fps = min(scene.camera.fps, 30.0)
+    scene = replace(scene, camera=replace(scene.camera, fps=fps, face_px=min(scene.camera.face_px, 180.0)))
+    path = folder / f"{k:04d}{'.avi' if kind == 'mjpeg' else '.mp4'}"
+    if not path.exists():
+        render_video(scene, path, SECONDS, *PICTURES[k % 3 == 0], bank=bank)
+    return path
+
+
+def render(folder: Path, count: int) -> list[Path]:
+    """The videos, on all cores."""
     folder.mkdir(parents=True, exist_ok=True)
-    bank, paths = load_bank(BANK), []
-    for k in range(count):
-        rng = np.random.default_rng([SEED, k])
-        kind = str(rng.choice(["h264", "mpeg4", "mjpeg"], p=[0.6, 0.25, 0.15]))
-        scene = sample_scene(SEED + k, bank=BANK, codec=kind, no_pulse_share=0.3)
-        fps = min(scene.camera.fps, 30.0)
-        scene = replace(scene, camera=replace(scene.camera, fps=fps, face_px=min(scene.camera.face_px, 180.0)))
-        path = folder / f"{k:04d}{'.avi' if kind == 'mjpeg' else '.mp4'}"
-        paths.append(path)
-        if not path.exists():
-            render_video(scene, path, SECONDS, *PICTURES[k % 3 == 0], bank=bank)
-            print(f"{k + 1}/{count} rendered", flush=True)
+    load_bank(BANK)  # built once, before the processes start
+    paths = []
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for path in pool.map(render_one, repeat(folder), range(count)):
+            paths.append(path)
+            print(f"{len(paths)}/{count} rendered", flush=True)
     return paths
 
 
