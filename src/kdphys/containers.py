@@ -115,6 +115,13 @@ class Video(ABC):
         """What went wrong in the last iteration without ending it ("3 corrupt frames between 2.1 s and 2.3 s")."""
         return ()
 
+    @property
+    def beat_hz(self) -> float | None:
+        """How often a strongly compressed stream is renewed by a whole picture, which shows; of what has been read in
+        the last iteration. None where that is not regular, where it has bits enough, or where it is not known.
+        """
+        return None
+
 
 @dataclass(frozen=True, eq=False)
 class FaceTrack:
@@ -195,6 +202,7 @@ class Evidence:
             known.
         place: float64 (T, 2), centre of the face in widths of the face as it was first seen; NaN, the default, where
             it is not known.
+        beat_hz: what a strongly compressed video beats with, see :attr:`Video.beat_hz`; None where it is not known.
     """
 
     rgb: Floats
@@ -205,6 +213,7 @@ class Evidence:
     source_fps: float
     surround: Floats = field(default_factory=_unknown)
     place: Floats = field(default_factory=_unknown)
+    beat_hz: float | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rgb)

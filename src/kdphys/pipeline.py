@@ -213,7 +213,7 @@ def extract(
         notes.insert(0, f"stopped at {last:.1f} s: this is a partial result")
     chosen = {key: c for key, c in people.items() if c.times[-1] - c.times[0] >= min(_MIN_FACE_S, 0.5 * (last - first))}
     order = sorted(chosen, key=lambda key: -chosen[key].area)
-    persons = tuple(_person(key, chosen[key], float(last)) for key in order)
+    persons = tuple(_person(key, chosen[key], float(last), video.beat_hz) for key in order)
     brief = len(people) - len(chosen)
     if brief:
         notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {_MIN_FACE_S:g} s left out")
@@ -241,9 +241,9 @@ def roi_box(roi: tuple[float, float, float, float] | str | None, width: int, hei
     return box
 
 
-def _person(key: int, c: _Collector, last: float) -> Person:
+def _person(key: int, c: _Collector, last: float, beat_hz: float | None) -> Person:
     track = FaceTrack(c.boxes, np.array(c.scores), np.array(c.times), key)
-    trace = c.builder.build(last)
+    trace = c.builder.build(last, beat_hz)
     pulse = c.sink.finish(len(trace.rgb), trace.evidence) if c.sink is not None else None
     return Person(track, trace, c.portrait, pulse)
 

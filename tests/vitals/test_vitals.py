@@ -110,6 +110,13 @@ def test_what_beats_around_the_face_too_is_the_light(swing: float, shift: float,
     assert (vitals.hr_bpm is None) == refused
 
 
+@pytest.mark.parametrize(("beat_hz", "refused"), [(70 / 60, True), (72 / 60, True), (75 / 60, False), (None, False)])
+def test_the_beat_of_a_coarse_codec_is_no_pulse(beat_hz: float | None, refused: bool) -> None:
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), beat_hz=beat_hz)))
+    assert (vitals.reasons == ("flickering light",)) == refused
+    assert (vitals.hr_bpm is None) == refused
+
+
 @pytest.mark.parametrize(("nod", "shift", "refused"), [(0.02, 0.0, True), (0.02, 0.4, False), (0.001, 0.0, False)])
 def test_a_head_that_nods_in_time_has_no_heart_rate(nod: float, shift: float, refused: bool) -> None:
     """A face that beats at 70 and nods at 70, at another rate, or by no more than a heart's recoil."""

@@ -94,11 +94,12 @@ class TraceBuilder:
             self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)
         self._blocks += self._stream.push(t, row.astype(np.float32))
 
-    def build(self, end: float | None = None) -> RgbTrace:
+    def build(self, end: float | None = None, beat_hz: float | None = None) -> RgbTrace:
         """The trace on a uniform clock, with its evidence; call it once, at the end.
 
         Args:
             end: time in seconds up to which the trace goes, a gap where there was no face; the last frame by default.
+            beat_hz: for the evidence.
         """
         if self._stream is not None:
             self._blocks += self._stream.flush()
@@ -125,5 +126,6 @@ class TraceBuilder:
             source_fps=self._steps / self._step_s if self._step_s > 0 else 0.0,
             surround=known(table[:, 6]),
             place=table[:, 7:9],
+            beat_hz=beat_hz,
         )
         return RgbTrace(rgb, self.fs, t0, valid, evidence)

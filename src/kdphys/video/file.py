@@ -21,6 +21,7 @@ from kdphys.errors import VideoError
 from kdphys.video.mp4 import check_whole
 from kdphys.video.notes import Losses
 from kdphys.video.picture import MAX_PIXELS, Painter, check_size, describe_colours, orientation
+from kdphys.video.refresh import Refreshes
 from kdphys.video.timeline import check_order, frame_times
 
 # Demuxers that follow references to other files or addresses, read devices, or take any text for a picture.
@@ -31,6 +32,8 @@ _NOT_FILES = frozenset(
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare stream; its times are made up from the nominal rate
 # Decoders that hide damage unless told to stop at it.
 _STRICT = frozenset({"hevc", "mjpeg"})
+# Codecs whose whole pictures were seen to beat; of H.264, even at 0.25 Mb/s, that was not seen.
+_BEATING = frozenset({"mpeg4"})
 # Every thread holds pictures: more of them would cost memory and gain little at these sizes.
 _MAX_THREADS = 4
 
@@ -65,6 +68,7 @@ class VideoFile(Video):
         self.name = self.path.name
         self._fs, self._times = fs, frame_times(self.name, None, fs, times)
         self._losses = Losses()
+        self._refreshes = Refreshes()
         self._strict = True
         _check_file(self.path)
         with self._open() as container:
@@ -110,6 +114,9 @@ class VideoFile(Video):
             self.duration_s = float(stream.duration * stream.time_base)
         elif container.duration:
             self.duration_s = container.duration / av.time_base
+        self._bits_per_s = stream.bit_rate
+        if not self._bits_per_s and self.duration_s:
+            self._bits_per_s = int(8 * self.path.stat().st_size / self.duration_s)
         bare = bool(container.format.flags & _NO_TIMESTAMPS)
         if bare and self._fs is None and self._times is None:
             raise VideoError(
@@ -144,7 +151,8 @@ class VideoFile(Video):
             VideoError: times that are missing or do not increase, a change of size, more frames than times, or no
                 frame.
         """
-        losses = self._losses = Losses()
+        losses, refreshes = Losses(), Refreshes()
+        self._losses, self._refreshes = losses, refreshes
         paint = Painter(str(self.path), self._rotation, self._turn)
         wait_for_key = False
         last = -np.inf
@@ -162,6 +170,7 @@ class VideoFile(Video):
                     str(self.path), index, last, t, "re-encode it with correct timestamps, or give its rate with fs"
                 )
                 losses.good(t)
+                refreshes.add(t, picture.key_frame)
                 rgb = paint(picture)
                 if rgb.shape[:2] != (self.height, self.width):
                     raise VideoError(
@@ -199,6 +208,13 @@ class VideoFile(Video):
             seconds = losses.last - losses.first
             if seconds < self.duration_s - max(1.0, 0.05 * self.duration_s):
                 losses.remark(f"the file promises {self.duration_s:.1f} s and its pictures last {seconds:.1f} s")
+
+    @property
+    def beat_hz(self) -> float | None:
+        """See :class:`kdphys.containers.Video`."""
+        if self.codec not in _BEATING:
+            return None
+        return self._refreshes.beat_hz((self._bits_per_s or 0) / (self.width * self.height))
 
     @property
     def notes(self) -> tuple[str, ...]:

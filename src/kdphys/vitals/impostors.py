@@ -23,6 +23,8 @@ _SAME_AGAIN = 0.4
 #: much of what happens there in the pulse's band happens at this rate.
 _LIT = 0.4
 _ALONE = 0.4
+#: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing.
+_BEAT_HZ = 0.05
 #: Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
 #: band. The recoil of a heartbeat moves a head at rest by a tenth of that.
 _NOD = 0.008
@@ -45,6 +47,8 @@ def impostor(evidence: Evidence, start: int, stop: int, fs: float, f0: float, co
         return None
     if _moves(evidence, start, stop, fs, f0):
         return "too much motion"
+    if evidence.beat_hz is not None and abs(f0 - evidence.beat_hz) < _BEAT_HZ:
+        return "flickering light"
     if _is_grey(evidence, start, stop, fs, f0) or _flickers(evidence, start, stop, fs, f0):
         return "flickering light"
     return None
