@@ -110,9 +110,14 @@ def test_what_beats_around_the_face_too_is_the_light(swing: float, shift: float,
     assert (vitals.hr_bpm is None) == refused
 
 
-@pytest.mark.parametrize(("beat_hz", "refused"), [(70 / 60, True), (72 / 60, True), (75 / 60, False), (None, False)])
-def test_the_beat_of_a_coarse_codec_is_no_pulse(beat_hz: float | None, refused: bool) -> None:
-    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), beat_hz=beat_hz)))
+@pytest.mark.parametrize(
+    ("beat_hz", "noise", "refused"),
+    [(70 / 60, 0.01, True), (72 / 60, 0.01, True), (75 / 60, 0.01, False), (None, 0.01, False), (70 / 60, 0.0, False)],
+)
+def test_the_beat_of_a_coarse_codec_is_no_pulse_unless_it_is_sure(
+    beat_hz: float | None, noise: float, refused: bool
+) -> None:
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0, noise=noise), beat_hz=beat_hz)))
     assert (vitals.reasons == ("flickering light",)) == refused
     assert (vitals.hr_bpm is None) == refused
 

@@ -23,8 +23,10 @@ _SAME_AGAIN = 0.4
 #: much of what happens there in the pulse's band happens at this rate.
 _LIT = 0.4
 _ALONE = 0.4
-#: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing.
+#: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing, unless the SQI is as high
+#: as this.
 _BEAT_HZ = 0.05
+_BEAT_SQI = 0.9
 #: Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
 #: band. The recoil of a heartbeat moves a head at rest by a tenth of that.
 _NOD = 0.008
@@ -35,11 +37,14 @@ _GREY = 0.05
 _COLOURED = 3.0
 
 
-def impostor(evidence: Evidence, start: int, stop: int, fs: float, f0: float, contact: bool = False) -> str | None:
+def impostor(
+    evidence: Evidence, start: int, stop: int, fs: float, f0: float, contact: bool = False, sqi: float = 1.0
+) -> str | None:
     """Why the beat at ``f0`` (Hz) in the samples ``start:stop`` is none of a heart, or None.
 
     Args:
         contact: a fingertip on the lens: there is no surround, and its colours may swing alike.
+        sqi: how sure the beat is but for all this.
     """
     if _repeats(evidence, start, stop, fs):
         return "repeating picture"
@@ -47,7 +52,7 @@ def impostor(evidence: Evidence, start: int, stop: int, fs: float, f0: float, co
         return None
     if _moves(evidence, start, stop, fs, f0):
         return "too much motion"
-    if evidence.beat_hz is not None and abs(f0 - evidence.beat_hz) < _BEAT_HZ:
+    if sqi < _BEAT_SQI and evidence.beat_hz is not None and abs(f0 - evidence.beat_hz) < _BEAT_HZ:
         return "flickering light"
     if _is_grey(evidence, start, stop, fs, f0) or _flickers(evidence, start, stop, fs, f0):
         return "flickering light"

@@ -99,7 +99,7 @@ class Judge:
         kind = "face" if self._patches is not None else "trace"
         sqi = _score(features, kind, pulse.method)
         if reason is None and evidence is not None:
-            reason = impostor(evidence, start, stop, fs, f0, contact=pulse.method in CONTACT_METHODS)
+            reason = impostor(evidence, start, stop, fs, f0, pulse.method in CONTACT_METHODS, sqi)
             sqi = sqi if reason is None else 0.0
         if reason is None and not sqi >= SQI_THRESHOLD:
             moving = features["motion"] > np.log10(_MOTION)
