@@ -70,7 +70,7 @@ def main() -> None:
 
 def rates(model: str, videos: list[Path], keys: list[tuple[str, float]]) -> dict[Any, float]:
     """Beats per minute of each window."""
-    from kdphys.dsp import heart_frequency, spectrum
+    from kdphys.dsp import heart_frequency, heart_spectrum
 
     done = subprocess.run(
         [str(PYTHON), __file__, "child", model, *map(str, videos)], capture_output=True, text=True, check=True
@@ -81,7 +81,7 @@ def rates(model: str, videos: list[Path], keys: list[tuple[str, float]]) -> dict
         for key in (k for k in keys if k[0] == video.stem):
             grid = key[1] + np.arange(300) / 30
             part = np.interp(grid, np.array(times) - times[0], wave)
-            out[key] = 60 * heart_frequency(*spectrum(part - part.mean(), 30.0, 0.25 / 60))
+            out[key] = 60 * heart_frequency(*heart_spectrum(part - part.mean(), 30.0, 0.25 / 60))
     return out
 
 

@@ -29,7 +29,7 @@ from kdphys.clip.crop import crop, surround
 from kdphys.clip.skin import SkinWeights, skin_means
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Evidence, Frame, Pulse, RgbTrace
-from kdphys.dsp import bandpass, detrend, heart_frequency, peak_frequency, resample_by_time, spectrum
+from kdphys.dsp import bandpass, detrend, heart_frequency, heart_spectrum, peak_frequency, resample_by_time, spectrum
 from kdphys.face import detect
 from kdphys.face.detect import Detections, FaceDetector
 from kdphys.face.track import FaceTracker
@@ -109,7 +109,7 @@ def dsp_vectors() -> Json:
             for low, high in ((40 / 60, 200 / 60), (2.0, 3.0))
         ],
         "heart": [
-            {"wave": packed(wave), "f": heart_frequency(*spectrum(wave, FS))}
+            {"wave": packed(wave), "f": heart_frequency(*heart_spectrum(wave, FS))}
             for wave in (f32(a * np.sin(5 * t[:300]) + np.sin(10 * t[:300])) for a in (0.6, 0.8))
         ],
         "resample": {

@@ -76,12 +76,21 @@ def bandpass(x: ArrayLike, fs: float, low: float = 0.65, high: float = 3.5, orde
     return out
 
 
-def spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60, window: str = "hann") -> tuple[Floats, Floats]:
+#: The window under which a heart's rate is looked for. Hann's throws a third of the samples' weight away: in noise, of
+#: which the periodogram without a window is the best reader (Rife & Boorstyn 1974, doi:10.1109/TIT.1974.1055282), the
+#: right peak is then less often the highest. A quarter of taper keeps what leaks from the edges low.
+HEART_WINDOW = ("tukey", 0.25)
+
+
+def spectrum(
+    x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60, window: str | tuple[str, float] = "hann"
+) -> tuple[Floats, Floats]:
     """Power spectrum of a whole signal, zero-padded until bins are ``resolution_hz`` apart or closer.
 
     Args:
         x: (T,), its mean is removed.
         fs: Hz.
+        window: as SciPy's ``get_window`` takes it.
 
     Returns:
         frequencies in Hz (F,), power (F,) in arbitrary units.
@@ -91,6 +100,11 @@ def spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60, window: 
     w = signal.get_window(window, len(x), fftbins=False)
     power = np.abs(np.fft.rfft((x - x.mean()) * w, nfft)) ** 2
     return np.fft.rfftfreq(nfft, 1 / fs), power
+
+
+def heart_spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60) -> tuple[Floats, Floats]:
+    """:func:`spectrum` under :data:`HEART_WINDOW`, for :func:`heart_frequency`."""
+    return spectrum(x, fs, resolution_hz, HEART_WINDOW)
 
 
 #: How far from half of a frequency its fundamental is looked for, Hz.
@@ -120,7 +134,7 @@ def heart_frequency(frequencies: Floats, power: Floats) -> float:
 
     Args:
         frequencies: Hz, evenly spaced.
-        power: of the same length.
+        power: of the same length, from :func:`heart_spectrum`.
     """
     low, high = (bpm / 60 for bpm in HR_BAND_BPM)
     f = peak_frequency(frequencies, power, low, high)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kdphys.containers import Pulse, Signal
-from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, heart_frequency, resample_by_time, runs, spectrum
+from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, heart_frequency, heart_spectrum, resample_by_time, runs
 from kdphys.errors import InvalidInputError
 from kdphys.evaluate.metrics import macc, periodogram, snr_db
 from kdphys.sci import signal
@@ -146,7 +146,7 @@ def wave_hr(bvp: ArrayLike, fs: float) -> float:
 
     :func:`kdphys.dsp.heart_frequency`: the highest peak of a clean wave of 45 bpm may be its second harmonic.
     """
-    return 60 * heart_frequency(*spectrum(bvp, fs, RESOLUTION_HZ))
+    return 60 * heart_frequency(*heart_spectrum(bvp, fs, RESOLUTION_HZ))
 
 
 class Reference:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.containers import Pulse
-from kdphys.dsp import heart_frequency, spectrum
+from kdphys.dsp import heart_frequency, heart_spectrum
 from kdphys.errors import InvalidInputError
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.result import HrWindow
@@ -22,8 +22,8 @@ _BIN_HZ = 0.25 / 60
 
 
 def hr_spectrum(bvp: Floats, fs: float) -> tuple[Floats, Floats]:
-    """Frequencies (Hz) and power of a stretch of pulse, Hann-windowed and zero-padded."""
-    return spectrum(bvp, fs, _BIN_HZ)
+    """Frequencies (Hz) and power of a stretch of pulse, as its rate is read from them."""
+    return heart_spectrum(bvp, fs, _BIN_HZ)
 
 
 def heart_rate(bvp: Floats, fs: float) -> float:

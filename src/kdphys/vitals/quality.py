@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, Pulse
-from kdphys.dsp import HR_BAND_BPM, heart_frequency, runs, spectrum
+from kdphys.dsp import HR_BAND_BPM, heart_frequency, heart_spectrum, runs, spectrum
 from kdphys.vitals.impostors import BIN_HZ, band, impostor, near
 
 Floats = NDArray[np.floating[Any]]
@@ -112,8 +112,8 @@ class Judge:
         bvp = np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)
         if float(bvp.std()) < 1e-9:
             return None
+        f0 = heart_frequency(*heart_spectrum(bvp, pulse.fs, BIN_HZ))
         frequencies, power = spectrum(bvp, pulse.fs, BIN_HZ)
-        f0 = heart_frequency(frequencies, power)
         return f0, {
             "snr_db": _snr_db(frequencies, power, f0),
             "dominance": _dominance(frequencies, power, f0),
@@ -190,8 +190,7 @@ def _halves(bvp: Floats, fs: float, f0: float) -> float:
     for part in (bvp[:half], bvp[half:]):
         if float(part.std()) < 1e-12:
             return float(np.log10(61.0))
-        frequencies, power = spectrum(part, fs, BIN_HZ)
-        worst = max(worst, abs(60 * (heart_frequency(frequencies, power) - f0)))
+        worst = max(worst, abs(60 * (heart_frequency(*heart_spectrum(part, fs, BIN_HZ)) - f0)))
     return float(np.log10(1.0 + min(worst, 60.0)))
 
 
@@ -202,7 +201,7 @@ def _agreement(waves: list[Floats], fs: float, f0: float) -> float:
         if float(wave.std()) < 1e-12:
             near.append(0.0)
             continue
-        f = heart_frequency(*spectrum(wave, fs, BIN_HZ))
+        f = heart_frequency(*heart_spectrum(wave, fs, BIN_HZ))
         near.append(max(0.0, 1.0 - 60 * abs(f - f0) / 6.0))
     return float(np.mean(near))
 

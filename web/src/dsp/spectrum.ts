@@ -9,25 +9,36 @@ export interface Spectrum {
   power: Float64Array;
 }
 
-const windows = new Map<number, Float64Array>();
+const hanns = new Map<number, Float64Array>();
+const tukeys = new Map<number, Float64Array>();
 
-/** The symmetric Hann window of `n` samples. */
-export function hann(n: number): Float64Array {
-  let w = windows.get(n);
+/** A symmetric window with cosine edges that take `taper` of its `n` samples; the last ones used are kept. */
+function edged(kept: Map<number, Float64Array>, n: number, taper: number): Float64Array {
+  let w = kept.get(n);
   if (!w) {
-    w = Float64Array.from({ length: n }, (_, k) => (n > 1 ? 0.5 - 0.5 * Math.cos((2 * Math.PI * k) / (n - 1)) : 1));
-    windows.set(n, w);
-    if (windows.size > 64) windows.delete(windows.keys().next().value!);
+    const edge = (k: number): number => Math.min((2 * Math.min(k, n - 1 - k)) / (taper * (n - 1)), 1);
+    w = Float64Array.from({ length: n }, (_, k) => (n > 1 ? 0.5 - 0.5 * Math.cos(Math.PI * edge(k)) : 1));
+    kept.set(n, w);
+    if (kept.size > 64) kept.delete(kept.keys().next().value!);
   }
   return w;
 }
 
-/** Power spectrum of a whole signal without its mean, Hann-windowed and zero-padded to bins of `resolution` Hz or finer. */
-export function spectrum(x: Float64Array, fs: number, resolution = 0.05 / 60): Spectrum {
+/** The symmetric Hann window of `n` samples. */
+export function hann(n: number): Float64Array {
+  return edged(hanns, n, 1);
+}
+
+/** As `spectrum`, under the window in which a heart's rate is looked for: Tukey's with a quarter of taper. */
+export function heartSpectrum(x: Float64Array, fs: number, resolution?: number): Spectrum {
+  return spectrum(x, fs, resolution, edged(tukeys, x.length, 0.25));
+}
+
+/** Power spectrum of a whole signal without its mean, windowed (Hann) and zero-padded to bins of `resolution` Hz or finer. */
+export function spectrum(x: Float64Array, fs: number, resolution = 0.05 / 60, w = hann(x.length)): Spectrum {
   const size = powerOfTwo(Math.max(Math.ceil(Math.max(fs / resolution, x.length)), 16));
   const re = new Float64Array(size);
   const im = new Float64Array(size);
-  const w = hann(x.length);
   const m = mean(x);
   for (let k = 0; k < x.length; k++) re[k] = (x[k]! - m) * w[k]!;
   fft(re, im);

@@ -1,6 +1,6 @@
 /** Features of a window of pulse that its quality is judged by; as kdphys/vitals/quality.py. */
 
-import { HR_HZ, hann, heartFrequency, spectrum, type Spectrum } from "../dsp/spectrum";
+import { HR_HZ, hann, heartFrequency, heartSpectrum, type Spectrum } from "../dsp/spectrum";
 import { clamp, mean, std, sum } from "../dsp/stats";
 
 /** Spacing of the spectrum's bins, Hz. */
@@ -9,7 +9,7 @@ export const near = (f: number, centre: number, halfWidth: number): boolean => M
 
 /** Frequency of the heart in a window, Hz. */
 export function pulseFrequency(bvp: Float64Array, fs: number): number {
-  return heartFrequency(spectrum(bvp, fs, BIN_HZ));
+  return heartFrequency(heartSpectrum(bvp, fs, BIN_HZ));
 }
 
 /** Power at the pulse and its second harmonic against the rest of 0.65–4 Hz, dB. */
