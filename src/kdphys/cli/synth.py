@@ -28,6 +28,7 @@ def synth(
     """Make synthetic people with a known pulse: videos, references (CSV) and recipes (JSON)."""
     from kdphys.data.synth import sheet
     from kdphys.data.synth.bank import load_bank
+    from kdphys.data.synth.presets import BENCH_BANK
     from kdphys.errors import InvalidInputError
 
     presets = ("videos", "bench", "demo")
@@ -36,7 +37,7 @@ def synth(
     if contact_sheet is None and out is None:
         raise InvalidInputError("nothing to write: name a folder with --out, or a picture with --contact-sheet")
     with _progress("casting heads (once)") as tell:
-        load_bank(progress=tell)
+        load_bank(BENCH_BANK if preset == "bench" else None, tell)
     if contact_sheet is not None:
         sheet.contact_sheet(contact_sheet, count or 64, seed, textures)
         typer.echo(f"{contact_sheet}")

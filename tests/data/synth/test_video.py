@@ -12,7 +12,7 @@ import pytest
 
 from kdphys.clip.crop import crop, square
 from kdphys.data.synth import presets
-from kdphys.data.synth.bank import BankSpec, HeadBank
+from kdphys.data.synth.bank import HeadBank
 from kdphys.data.synth.codec import decode, encode
 from kdphys.data.synth.presets import DEMO_SECONDS, demo_scene
 from kdphys.data.synth.render import render_clip
@@ -126,7 +126,7 @@ def test_the_bundled_clip_is_what_the_command_writes_and_small() -> None:
 def test_the_benchmark_resumes_and_can_be_evaluated(
     bank: HeadBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BankSpec.__init__, "__defaults__", (bank.spec.count, bank.spec.size, bank.spec.seed))
+    monkeypatch.setattr(presets, "BENCH_BANK", bank.spec)
     monkeypatch.setattr(presets, "BENCH_SECONDS", 1.0)
     monkeypatch.setattr(presets, "BENCH_PICTURE", (160, 120))
     scenes = [(n, s) for n, s in presets.bench_scenes(20) if n[:3] in ("000", "019")]
