@@ -38,32 +38,41 @@ def likeness(a: np.ndarray, b: np.ndarray, reach: int) -> tuple[float, int]:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What a method makes of the clip: rates in bpm, likeness to the finger's wave at ``lag_s``, SNR in dB."""
+class Likeness:
+    """A wave beside the finger's: rates in bpm, correlation at the best lag in s, SNR in dB."""
 
     bpm: float
     true_bpm: float
-    sqi: float
-    answered: bool
     likeness: float
     lag_s: float
     snr_db: float
 
 
+@dataclass(frozen=True)
+class Figures(Likeness):
+    """What a method of kdphys makes of the clip."""
+
+    sqi: float
+    answered: bool
+
+
+def compare(wave: np.ndarray, times: np.ndarray, fs: float) -> Likeness:
+    """A wave on a grid of ``fs`` whose times are the clip's."""
+    table = np.genfromtxt(ROOT / "reference.csv", delimiter=",", names=True)
+    clock = [frame.t for frame in kdphys.read_video(ROOT / "video.mp4")]
+    n = min(len(clock), len(table))
+    ppg = np.interp(times, clock[:n], table["ppg"][:n])
+    ppg = bandpass(ppg - ppg.mean(), fs, 0.6, 4.0)
+    true, guess = (peak_frequency(*spectrum(x, fs, BIN_HZ), 0.6, 3.5) for x in (ppg, wave))
+    r, lag = likeness(wave, ppg, round(0.5 * fs))
+    return Likeness(60 * guess, 60 * true, r, lag / fs, snr_db(wave, fs, true))
+
+
 def figures(method: str, video: Path = ROOT / "video.mp4") -> Figures:
     """Of a method by its name or ONNX file, on the clip or on what an encoder made of it."""
-    table = np.genfromtxt(ROOT / "reference.csv", delimiter=",", names=True)
-    times = [frame.t for frame in kdphys.read_video(ROOT / "video.mp4")]
-    n = min(len(times), len(table))
     one = measure_all(video, method)[0]
-    fs = one.pulse.fs
-    ppg = np.interp(one.pulse.times, times[:n], table["ppg"][:n])
-    ppg = bandpass(ppg - ppg.mean(), fs, 0.6, 4.0)
-    true = peak_frequency(*spectrum(ppg, fs, BIN_HZ), 0.6, 3.5)
-    guess = peak_frequency(*spectrum(one.pulse.bvp, fs, BIN_HZ), 0.6, 3.5)
-    r, lag = likeness(one.pulse.bvp, ppg, round(0.5 * fs))
-    snr = snr_db(one.pulse.bvp, fs, true)
-    return Figures(60 * guess, 60 * true, one.vitals.sqi, one.vitals.reliable, r, lag / fs, snr)
+    seen = compare(one.pulse.bvp, one.pulse.times, one.pulse.fs)
+    return Figures(**vars(seen), sqi=one.vitals.sqi, answered=one.vitals.reliable)
 
 
 def main() -> None:

@@ -49,8 +49,6 @@ def main() -> None:
     if o.report == "child":
         child(o.rest[0], o.rest[1:])
         return
-    if not PYTHON.exists():
-        sys.exit(f"open_rppg.py: expected open-rppg in {PYTHON.parents[1]}; run benchmarks/latency.py first")
     groups = [g for g in json.loads((Path(o.report) / "report.json").read_text())["groups"] if g["window"] == "10 s"]
     chosen = [s for s in groups[0]["scores"] if o.codec in ("", s["conditions"]["codec"])]
     keys = [(s["recording"], s["t0"]) for s in chosen if s["candidate_bpm"] is not None]
@@ -68,19 +66,26 @@ def main() -> None:
         print(f"| {name} | {errors.mean():.1f} | {np.mean(errors <= 5):.0%} |")
 
 
+def waves(model: str, videos: list[Path]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Wave and times, from the first frame, of each video."""
+    if not PYTHON.exists():
+        sys.exit(f"expected open-rppg in {PYTHON.parents[1]}; run benchmarks/latency.py --only open-rppg first")
+    done = subprocess.run(
+        [str(PYTHON), __file__, "child", model, *map(str, videos)], capture_output=True, text=True, check=True
+    )
+    found = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("wave ")]
+    return [(np.array(wave), np.array(times) - times[0]) for wave, times in found]
+
+
 def rates(model: str, videos: list[Path], keys: list[tuple[str, float]]) -> dict[Any, float]:
     """Beats per minute of each window."""
     from kdphys.dsp import heart_frequency, heart_spectrum
 
-    done = subprocess.run(
-        [str(PYTHON), __file__, "child", model, *map(str, videos)], capture_output=True, text=True, check=True
-    )
-    waves = [json.loads(line[5:]) for line in done.stdout.splitlines() if line.startswith("wave ")]
     out = {}
-    for video, (wave, times) in zip(videos, waves, strict=True):
+    for video, (wave, times) in zip(videos, waves(model, videos), strict=True):
         for key in (k for k in keys if k[0] == video.stem):
             grid = key[1] + np.arange(300) / 30
-            part = np.interp(grid, np.array(times) - times[0], wave)
+            part = np.interp(grid, times, wave)
             out[key] = 60 * heart_frequency(*heart_spectrum(part - part.mean(), 30.0, 0.25 / 60))
     return out
 

@@ -1,8 +1,9 @@
-"""The real face through encoders: ``python benchmarks/transcode.py [METHOD or FILE.onnx …]``.
+"""The real face through encoders: ``python benchmarks/transcode.py [METHOD or FILE.onnx or MODEL.rlap …]``.
 
 How much of the pulse is left when a video is compressed, for checking: nothing is tuned or chosen by it. The clip is
 coded once more at bit rates from 0.15 to 3 Mb/s, at 30 and at 20 frames/s, with MPEG-4 as FFmpeg makes it by default
-(a whole picture every 12 frames) and with H.264, and measured like any file.
+(a whole picture every 12 frames) and with few whole pictures, and with H.264, and measured like any file. A name that
+ends in .rlap is a model of open-rppg (see ``benchmarks/open_rppg.py``), which gives no confidence.
 """
 
 from __future__ import annotations
@@ -13,45 +14,66 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from faces import ROOT, figures
+from faces import ROOT, Figures, compare, figures
+from open_rppg import waves
 
 import kdphys
 from kdphys.data.synth.codec import encode
 from kdphys.data.synth.scene import Codec
+from kdphys.dsp import bandpass
 
 RATES = (0.15, 0.25, 0.5, 1.0, 3.0)
-KINDS = {"mpeg4": 12, "h264": 250}
+KINDS = (("mpeg4", 12), ("mpeg4", 250), ("h264", 250))
+FS = 30.0
+
+
+def coded(folder: Path) -> dict[str, Path]:
+    """Codec, GOP, frames/s and Mb/s as cells of a table → the file."""
+    frames = list(kdphys.read_video(ROOT / "video.mp4"))
+    times = np.array([frame.t for frame in frames]) - frames[0].t
+    paths = {}
+    for (kind, gop), fps, mbps in product(KINDS, (30, 20), RATES):
+        nearest = np.abs(times[:, None] - np.arange(0, times[-1], 1 / fps)).argmin(axis=0)
+        path = folder / f"{kind}-{gop}-{fps}-{mbps}.mp4"
+        encode((frames[k].rgb for k in nearest), str(path), Codec(kind=kind, mbps=mbps, gop=gop), fps)
+        paths[f"{kind} | {gop} | {fps} | {mbps}"] = path
+    return paths
+
+
+def of(method: str, videos: list[Path]) -> list[Figures]:
+    """What a method, ours or open-rppg's, makes of each."""
+    if not method.endswith(".rlap"):
+        return [figures(method, video) for video in videos]
+    out = []
+    for wave, times in waves(method, videos):
+        grid = np.arange(0, times[-1], 1 / FS)
+        wave = np.interp(grid, times, wave)
+        seen = compare(bandpass(wave - wave.mean(), FS, 0.6, 4.0), grid, FS)
+        out.append(Figures(**vars(seen), sqi=np.nan, answered=False))
+    return out
+
+
+def cell(f: Figures, rival: bool) -> str:
+    sure = "" if rival else f" {f.sqi:.0%};" if f.answered else " no answer;"
+    return f"{abs(f.bpm - f.true_bpm):.1f};{sure} {f.likeness:.2f}; {f.snr_db:.1f}"
 
 
 def main() -> None:
     methods = sys.argv[1:] or ["student", "pos"]
-    shown = " | ".join(f"{m}: error, bpm; confidence; r; SNR, dB" for m in methods)
-    frames = list(kdphys.read_video(ROOT / "video.mp4"))
-    times = np.array([frame.t for frame in frames]) - frames[0].t
-    print(f"| codec | frames/s | Mb/s | {shown} |")
-    print("|---|---|---|" + "---|" * len(methods))
-    wrong, answers, errors = ([[] for _ in methods] for _ in range(3))
     with TemporaryDirectory() as folder:
-        for (kind, gop), fps, mbps in product(KINDS.items(), (30, 20), RATES):
-            clock = np.arange(0, times[-1], 1 / fps)
-            nearest = np.abs(times[:, None] - clock).argmin(axis=0)
-            path = Path(folder) / f"{kind}-{fps}-{mbps}.mp4"
-            encode((frames[k].rgb for k in nearest), str(path), Codec(kind=kind, mbps=mbps, gop=gop), fps)
-            cells = []
-            for k, method in enumerate(methods):
-                f = figures(method, path)
-                off = abs(f.bpm - f.true_bpm)
-                errors[k].append(off)
-                answers[k].append(f.answered)
-                wrong[k].append(f.answered and off > 5)
-                sure = f"{f.sqi:.0%}" if f.answered else "no answer"
-                cells.append(f"{off:.1f}; {sure}; {f.likeness:.2f}; {f.snr_db:.1f}")
-            print(f"| {kind} | {fps} | {mbps} | " + " | ".join(cells) + " |", flush=True)
-    for method, off, told, bad in zip(methods, errors, answers, wrong, strict=True):
-        print(
-            f"{method}: {sum(told)} of {len(told)} answered, {sum(bad)} of them wrong; "
-            f"best guesses within 5 bpm: {np.mean(np.array(off) < 5):.0%}"
-        )
+        paths = coded(Path(folder))
+        found = {method: of(method, list(paths.values())) for method in methods}
+    print(f"| codec | GOP | frames/s | Mb/s | {' | '.join(methods)} |\n|{'---|' * (4 + len(methods))}")
+    for k, name in enumerate(paths):
+        print(f"| {name} | " + " | ".join(cell(found[m][k], m.endswith(".rlap")) for m in methods) + " |")
+    print()
+    for method, each in found.items():
+        off = np.array([abs(f.bpm - f.true_bpm) for f in each])
+        told = np.array([f.answered for f in each])
+        answers = "" if method.endswith(".rlap") else f"{told.sum()} of {len(each)} answered, "
+        answers += "" if method.endswith(".rlap") else f"{(told & (off > 5)).sum()} of them wrong; "
+        r = np.mean([f.likeness for f in each])
+        print(f"{method}: {answers}best guesses within 5 bpm: {np.mean(off <= 5):.0%}, mean likeness {r:.2f}")
 
 
 if __name__ == "__main__":

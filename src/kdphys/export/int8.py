@@ -1,4 +1,4 @@
-"""The clip graph with its convolutions in 8 bits, if heart rates do not suffer.
+"""The clip graph with its larger convolutions in 8 bits, if heart rates do not suffer.
 
 Weights are quantised per channel; the ranges of activations are measured on crops of some recordings. The gate
 compares heart rates, not waves: mean absolute error over all recordings with a reference, before and after.
@@ -32,6 +32,8 @@ from kdphys.vitals.heart_rate import MIN_HR_S, heart_rate
 LARGEST_RISE_BPM = 0.1
 #: Recordings that ranges are measured on, and frames of each.
 _CALIBRATION, _FRAMES = 16, 300
+#: Fewest channels that a convolution takes in to be quantised.
+_CHANNELS = 16
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,10 @@ def export_int8(
 
 
 def quantise(content: bytes, clips: Sequence[NDArray[np.float32]]) -> bytes:
-    """Two-dimensional convolutions in 8 bits, their ranges from ``clips``; the rest stays in floating point.
+    """Convolutions 2-D in 8 bits, their ranges from ``clips``; the rest stays in floating point.
+
+    Those that look at colours or at one pixel stay too: there the pulse is some tenths of a per cent beside motion of
+    tens of per cent, and 256 steps between the largest and the smallest value are too coarse for it.
 
     Args:
         content: of the clip graph.
@@ -124,8 +129,9 @@ def quantise(content: bytes, clips: Sequence[NDArray[np.float32]]) -> bytes:
         from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     graph = onnx.load_from_string(content)
-    weights = {tensor.name: len(tensor.dims) for tensor in graph.graph.initializer}
-    nodes = [n.name for n in graph.graph.node if n.op_type == "Conv" and weights.get(n.input[1]) == 4]
+    shapes = {tensor.name: tensor.dims for tensor in graph.graph.initializer}
+    convolutions = [(n.name, shapes.get(n.input[1], ())) for n in graph.graph.node if n.op_type == "Conv"]
+    nodes = [name for name, s in convolutions if len(s) == 4 and s[1] >= _CHANNELS and s[2] > 1]
     about = {entry.key: entry.value for entry in graph.metadata_props}[METADATA]
     # The exporter has folded all that folds. Without this mark the quantiser says otherwise through the root logger.
     mark = graph.metadata_props.add()
