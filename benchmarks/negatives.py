@@ -20,9 +20,15 @@ ROOT = Path(os.environ.get("KDPHYS_RECORDINGS", "../shared/recordings")) / "nega
 def count(paths: list[Path], roi: str | None, methods: tuple[str, ...], step_s: float) -> None:
     for name in methods:
         method = kdphys.load_method(name)
-        found = [m for p in paths for m in measure_all(p, method, roi=roi, step_s=step_s) if m.track is not None]
-        course = [w for m in found for w in m.vitals.course]
+        found = [(p, m) for p in paths for m in measure_all(p, method, roi=roi, step_s=step_s) if m.track is not None]
+        course = [w for _, m in found for w in m.vitals.course]
         print(f"  {name}: {sum(w.hr_bpm is not None for w in course)} of {len(course)} windows answered")
+        for path, m in found:
+            told = [w for w in m.vitals.course if w.hr_bpm is not None]
+            if told:
+                rates = ", ".join(f"{w.hr_bpm:.0f} bpm at SQI {w.sqi:.0%}" for w in told)
+                whole = f"{m.vitals.hr_bpm:.0f} bpm" if m.vitals.reliable else "no answer"
+                print(f"    {path.name}: {rates}; the whole clip: {whole}")
 
 
 def main() -> None:

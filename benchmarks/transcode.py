@@ -9,12 +9,13 @@ ends in .rlap is a model of open-rppg (see ``benchmarks/open_rppg.py``), which g
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from faces import ROOT, Figures, compare, figures
+from faces import ROOT, Figures, Likeness, compare, figures
 from open_rppg import waves
 
 import kdphys
@@ -40,22 +41,34 @@ def coded(folder: Path) -> dict[str, Path]:
     return paths
 
 
-def of(method: str, videos: list[Path]) -> list[Figures]:
-    """What a method, ours or open-rppg's, makes of each."""
+def of(method: str, videos: list[Path]) -> Sequence[Likeness]:
+    """What a method makes of each; of ours with the confidence."""
     if not method.endswith(".rlap"):
         return [figures(method, video) for video in videos]
     out = []
     for wave, times in waves(method, videos):
         grid = np.arange(0, times[-1], 1 / FS)
         wave = np.interp(grid, times, wave)
-        seen = compare(bandpass(wave - wave.mean(), FS, 0.6, 4.0), grid, FS)
-        out.append(Figures(**vars(seen), sqi=np.nan, answered=False))
+        out.append(compare(bandpass(wave - wave.mean(), FS, 0.6, 4.0), grid, FS))
     return out
 
 
-def cell(f: Figures, rival: bool) -> str:
-    sure = "" if rival else f" {f.sqi:.0%};" if f.answered else " no answer;"
-    return f"{abs(f.bpm - f.true_bpm):.1f};{sure} {f.likeness:.2f}; {f.snr_db:.1f}"
+def off(f: Likeness) -> float:
+    return abs(f.bpm - f.true_bpm)
+
+
+def cell(f: Likeness) -> str:
+    """Error in bpm; confidence; likeness; SNR in dB."""
+    sure = (f"{f.sqi:.0%}; " if f.answered else "no answer; ") if isinstance(f, Figures) else ""
+    return f"{off(f):.1f}; {sure}{f.likeness:.2f}; {f.snr_db:.1f}"
+
+
+def summary(each: Sequence[Likeness]) -> str:
+    ours = [f for f in each if isinstance(f, Figures)]
+    told = [f for f in ours if f.answered]
+    answers = f"{len(told)} of {len(ours)} answered, {sum(off(f) > 5 for f in told)} of them wrong; " if ours else ""
+    near, r = np.mean([off(f) <= 5 for f in each]), np.mean([f.likeness for f in each])
+    return f"{answers}best guesses within 5 bpm: {near:.0%}, mean likeness {r:.2f}"
 
 
 def main() -> None:
@@ -65,15 +78,10 @@ def main() -> None:
         found = {method: of(method, list(paths.values())) for method in methods}
     print(f"| codec | GOP | frames/s | Mb/s | {' | '.join(methods)} |\n|{'---|' * (4 + len(methods))}")
     for k, name in enumerate(paths):
-        print(f"| {name} | " + " | ".join(cell(found[m][k], m.endswith(".rlap")) for m in methods) + " |")
+        print(f"| {name} | {' | '.join(cell(found[m][k]) for m in methods)} |")
     print()
     for method, each in found.items():
-        off = np.array([abs(f.bpm - f.true_bpm) for f in each])
-        told = np.array([f.answered for f in each])
-        answers = "" if method.endswith(".rlap") else f"{told.sum()} of {len(each)} answered, "
-        answers += "" if method.endswith(".rlap") else f"{(told & (off > 5)).sum()} of them wrong; "
-        r = np.mean([f.likeness for f in each])
-        print(f"{method}: {answers}best guesses within 5 bpm: {np.mean(off <= 5):.0%}, mean likeness {r:.2f}")
+        print(f"{method}: {summary(each)}")
 
 
 if __name__ == "__main__":

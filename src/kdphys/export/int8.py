@@ -115,10 +115,10 @@ def export_int8(
 
 
 def quantise(content: bytes, clips: Sequence[NDArray[np.float32]]) -> bytes:
-    """Convolutions 2-D in 8 bits, their ranges from ``clips``; the rest stays in floating point.
+    """Two-dimensional convolutions in 8 bits, their ranges from ``clips``; the rest stays in floating point.
 
-    Those that look at colours or at one pixel stay too: there the pulse is some tenths of a per cent beside motion of
-    tens of per cent, and 256 steps between the largest and the smallest value are too coarse for it.
+    Those that look at few channels, as colours are, or at one pixel stay too: there the pulse is some tenths of a
+    per cent beside motion of tens of per cent, and 256 steps from the least to the largest value are too coarse for it.
 
     Args:
         content: of the clip graph.
