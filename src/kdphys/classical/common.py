@@ -103,8 +103,8 @@ def overlap_add(x: Floats, size: int, part: Callable[[Floats, Floats], Floats]) 
     """
     total = np.zeros(len(x))
     weight = np.zeros(len(x))
+    taper = signal.windows.hann(min(size, len(x)) + 2)[1:-1]  # nowhere zero: the ends count too
     for at in windows(len(x), size, max(size // 2, 1)):
-        taper = signal.windows.hann(at.stop - at.start + 2)[1:-1]  # nowhere zero: the ends count too
         so_far = np.where(weight[at] > 0, total[at] / np.where(weight[at] > 0, weight[at], 1.0), np.nan)
         total[at] += taper * part(x[at], so_far)
         weight[at] += taper

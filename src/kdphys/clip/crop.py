@@ -42,12 +42,14 @@ def surround(rgb: NDArray[np.uint8], box: Floats) -> float:
         0–255; NaN where less than a twentieth of the picture is left.
     """
     step = max(min(rgb.shape[:2]) // 60, 1)
-    seen = rgb[step // 2 :: step, step // 2 :: step]
+    seen = np.ascontiguousarray(rgb[step // 2 :: step, step // 2 :: step])
     x0, y0, x1, y1 = np.clip(np.ceil((square(box) - step // 2) / step), 0, [*seen.shape[1::-1]] * 2).astype(int)
     count = seen.shape[0] * seen.shape[1] - (x1 - x0) * (y1 - y0)
     if count < 0.05 * seen.shape[0] * seen.shape[1]:
         return float("nan")
-    total = seen.sum((0, 1), dtype=np.int64) - seen[y0:y1, x0:x1].sum((0, 1), dtype=np.int64)
+    total = np.array(cv2.sumElems(seen)[:3])
+    if x1 > x0 and y1 > y0:
+        total -= cv2.sumElems(seen[y0:y1, x0:x1])[:3]
     return float(total @ LUMA) / float(count)
 
 

@@ -71,11 +71,12 @@ class SkinWeights:
     @staticmethod
     def _compute(face: NDArray[np.float32]) -> NDArray[np.float32]:
         smooth = cv2.blur(face, (3, 3)).astype(np.float32)
-        total = smooth.sum(axis=2) + 1e-3
+        r, g, b = (smooth[..., k] for k in range(3))
+        total = r + g + b + 1e-3
         features = np.stack(
-            [smooth[..., 0] / total, smooth[..., 2] / total, 0.2 * np.log(total)], axis=2
+            [r / total, b / total, 0.2 * np.log(total)], axis=2
         )  # chromaticity r and b, and brightness counted weakly: shading is not another material
-        usable = (smooth.min(axis=2) > _DARK) & (smooth.max(axis=2) < _BRIGHT)
+        usable = (np.minimum(np.minimum(r, g), b) > _DARK) & (brightest(smooth) < _BRIGHT)
         core = features[_CORE & usable]
         if len(core) < 30:
             core = features[_CORE]
@@ -84,6 +85,11 @@ class SkinWeights:
         distance = (((features - centre) / (3.0 * spread)) ** 2).sum(axis=2)
         weights = np.exp(-0.5 * distance) * usable * _PRIOR
         return np.asarray(weights, np.float32)
+
+
+def brightest(face: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The brightest of the three channels of each pixel (…, 3)."""
+    return np.maximum(np.maximum(face[..., 0], face[..., 1]), face[..., 2])
 
 
 def skin_means(face: NDArray[np.float32], weights: NDArray[np.float32]) -> tuple[Floats, Floats]:
@@ -96,10 +102,10 @@ def skin_means(face: NDArray[np.float32], weights: NDArray[np.float32]) -> tuple
     Returns:
         mean (3,) and patches (GRID², 3); NaN where there is no skin.
     """
-    weighted = face * weights[..., None]
     cell = SIZE // GRID
-    sums = weighted.reshape(GRID, cell, GRID, cell, 3).sum(axis=(1, 3), dtype=np.float64).reshape(-1, 3)
-    mass = weights.reshape(GRID, cell, GRID, cell).sum(axis=(1, 3), dtype=np.float64).reshape(-1)
+    rows = (face * weights[..., None]).reshape(GRID, cell, -1).sum(axis=1, dtype=np.float64)
+    sums = rows.reshape(GRID, GRID, cell, 3).sum(axis=2).reshape(-1, 3)
+    mass = weights.reshape(GRID, cell, -1).sum(axis=1, dtype=np.float64).reshape(-1, cell).sum(axis=1)
     total = float(mass.sum())
     mean = sums.sum(axis=0) / total if total > 1.0 else np.full(3, np.nan)
     patches = np.where(mass[:, None] > 0.06 * cell * cell, sums / np.maximum(mass, 1e-9)[:, None], np.nan)

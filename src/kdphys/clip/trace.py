@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import LUMA, crop, square, surround
-from kdphys.clip.skin import GRID, SIZE, SkinWeights, skin_means
+from kdphys.clip.skin import GRID, SIZE, SkinWeights, brightest, skin_means
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
 
@@ -87,7 +87,7 @@ class TraceBuilder:
         self._seen += there
         self._around = around if np.isfinite(around) else self._around
         self._count += 1
-        clipped = float((face[8:-8, 8:-8].max(axis=2) > 250.0).mean())
+        clipped = float((brightest(face[8:-8, 8:-8]) > 250.0).mean())
         row = np.concatenate([mean, [float(mean @ LUMA), clipped, motion, self._around], place, self._held.reshape(-1)])
         if self._stream is None:
             self.t0 = t if self.t0 is None else self.t0

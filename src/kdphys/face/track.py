@@ -37,6 +37,14 @@ class TrackedFrame:
     faces: dict[int, tuple[Floats, float]]
 
 
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A thumbnail whose light does not count: float32 (N, 3), each colour's mean taken out, over their spread."""
+
+    values: NDArray[np.float32]
+    spread: float  # grey levels
+
+
 @dataclass
 class _Person:
     id: int
@@ -44,7 +52,7 @@ class _Person:
     score: float
     t: float
     speed: float = 0.0  # of the centre, box widths a second
-    look: Floats | None = None  # when last seen
+    look: _Look | None = None  # when last seen
 
 
 @dataclass
@@ -75,6 +83,8 @@ class FaceTracker:
         self._seen_t = 0.0
         self._next_id = 0
         self._small: NDArray[np.uint8] | None = None
+        self._looks: dict[int, tuple[Floats, _Look | None]] = {}  # where a face was looked at in it, and how it looked
+        self._whole: _Look | None = None
         self._steps: dict[int, deque[float]] = {}
         self._started = False
 
@@ -182,21 +192,30 @@ class FaceTracker:
     def _changes(self, frame: Frame) -> tuple[bool, list[_Person]]:
         """Whether the whole picture changed from the last frame to this one, and whose face did."""
         step = max(min(frame.rgb.shape[:2]) // 160, 1)
-        small = frame.rgb[::step, ::step].copy()
+        height, width = frame.rgb.shape[:2]
+        small = np.asarray(
+            cv2.resize(frame.rgb, (width // step, height // step), interpolation=cv2.INTER_NEAREST), np.uint8
+        )
         before, self._small = self._small, small
-        if before is None or before.shape != small.shape:
+        whole, self._whole = self._whole, _look(small, (32, 24))
+        known, self._looks = self._looks, {}
+        if before is None or whole is None or before.shape != small.shape:
             return False, []
-        cut = self._leaps(-1, _look(before, (32, 24)), _look(small, (32, 24)))
+        cut = self._leaps(-1, whole, self._whole)
         changed = []
         for person in self._persons:
             if person.id not in self._seen:
                 continue  # hidden already
-            was, now = (_patch(picture, person.box / step) for picture in (before, small))
+            where, was = known.get(person.id, (None, None))
+            if where is not person.box:  # it moved since
+                was = _patch(before, person.box / step)
+            now = _patch(small, person.box / step)
+            self._looks[person.id] = person.box, now
             if was is not None and now is not None and self._leaps(person.id, was, now):
                 changed.append(person)
         return cut, changed
 
-    def _leaps(self, key: int, was: Floats, now: Floats) -> bool:
+    def _leaps(self, key: int, was: _Look, now: _Look) -> bool:
         """Whether a part of the picture changed at once, and not by the kind of change that it was in already."""
         steps = self._steps.setdefault(key, deque(maxlen=8))
         step = _difference(was, now)
@@ -205,13 +224,15 @@ class FaceTracker:
         return len(steps) > 2 and step > _LEAP and step > 4.0 * usual
 
 
-def _look(rgb: NDArray[np.uint8], size: tuple[int, int]) -> Floats:
-    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).astype(np.float64)
-    return np.asarray(small.reshape(-1, 3))
+def _look(rgb: NDArray[np.uint8], size: tuple[int, int]) -> _Look:
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA).reshape(-1, 3).astype(np.float32)
+    small -= np.array(cv2.mean(small.reshape(-1, 1, 3))[:3], np.float32)
+    spread = float(cv2.norm(small)) / small.size**0.5
+    return _Look(small / np.float32(max(spread, _FLAT)), spread)
 
 
-def _patch(rgb: NDArray[np.uint8], box: Floats) -> Floats | None:
-    """A thumbnail of the face in ``box``, or None where it is not in the picture."""
+def _patch(rgb: NDArray[np.uint8], box: Floats) -> _Look | None:
+    """How the face in ``box`` looks, or None where it is not in the picture."""
     h, w = rgb.shape[:2]
     x0, y0, x1, y1 = np.clip(box, 0, [w, h, w, h]).astype(int)
     step = max((x1 - x0) // 48, 1)
@@ -219,10 +240,8 @@ def _patch(rgb: NDArray[np.uint8], box: Floats) -> Floats | None:
     return _look(part, (16, 16)) if min(part.shape[:2]) >= 4 else None
 
 
-def _difference(a: Floats, b: Floats) -> float:
-    """Mean difference of two thumbnails (N, 3) in standard deviations: a change of light alone is none."""
-    x, y = a - a.mean(axis=0), b - b.mean(axis=0)
-    p, q = float(x.std()), float(y.std())
-    if max(p, q) < _FLAT:  # two flat pictures: nothing to compare
+def _difference(a: _Look, b: _Look) -> float:
+    """Mean difference of two looks in standard deviations: a change of light alone is none."""
+    if max(a.spread, b.spread) < _FLAT:  # two flat pictures: nothing to compare
         return 0.0
-    return float(np.abs(x / max(p, _FLAT) - y / max(q, _FLAT)).mean())
+    return float(cv2.norm(a.values, b.values, cv2.NORM_L1)) / a.values.size

@@ -101,7 +101,8 @@ def _repeats(evidence: Evidence, start: int, stop: int, fs: float) -> bool:
     taper = np.hanning(n) ** 2
     weight = np.correlate(np.sqrt(taper), np.sqrt(taper), mode="full")[n - 1 :][lags]
     likeness = 2 * cross[lags] / np.maximum(both, 1e-12)
-    ceiling = 2 * weight / np.array([taper[: n - k].sum() + taper[k:].sum() for k in lags])
+    under = np.concatenate([[0.0], np.cumsum(taper)])
+    ceiling = 2 * weight / (under[n - lags] + under[n] - under[lags])
     alike = likeness / ceiling
     return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
 
