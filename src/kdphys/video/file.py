@@ -236,13 +236,18 @@ def _check_file(path: Path) -> None:
     check_whole(path)
 
 
+def _cores() -> int:
+    """That this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _decode(
     container: InputContainer, stream: VideoStream, strict: bool, threads: int, losses: Losses | None = None
 ) -> Iterator[tuple[av.VideoFrame | None, float | None]]:
     """Pictures in order of display with their times in seconds; a picture is None where one could not be decoded."""
     context = stream.codec_context
     context.thread_type = "AUTO"
-    context.thread_count = min(threads, os.cpu_count() or 1)
+    context.thread_count = min(threads, _cores())
     context.options = {"max_pixels": str(MAX_PIXELS)}
     if strict and context.name in _STRICT:
         context.options |= {"err_detect": "explode"}

@@ -1,0 +1,186 @@
+"""Test vectors of what works on signals: filters, classical methods, quality, vital signs."""
+
+from typing import Any
+
+import numpy as np
+from web_vectors_common import FS, Json, f32, packed, rng, skin_rgb
+
+from kdphys.classical import METHODS
+from kdphys.containers import Evidence, Pulse, RgbTrace
+from kdphys.dsp import bandpass, detrend, heart_frequency, heart_spectrum, peak_frequency, resample_by_time, spectrum
+from kdphys.pulse.estimate import TraceMethod
+from kdphys.pulse.shape import shape_pulse
+from kdphys.vitals.beats import find_beats
+from kdphys.vitals.heart_rate import hr_course
+from kdphys.vitals.hrv import variability
+from kdphys.vitals.quality import Judge
+from kdphys.vitals.respiration import respiration
+
+
+def dsp_vectors() -> Json:
+    random, t = rng(1), np.arange(400) / FS
+    x = f32(np.sin(2 * np.pi * 1.2 * t) + 0.3 * np.sin(2 * np.pi * 2.4 * t) + 0.05 * t**2 + random.normal(size=400))
+    frequencies, power = spectrum(x, FS, 0.25 / 60)
+    bins = np.arange(0, len(power), 37)
+    times = f32(np.cumsum(random.uniform(0.01, 0.06, 90)))
+    times[40:] += 0.9
+    times = f32(times)
+    rows = f32(np.stack([np.sin(5 * times), random.normal(size=90)], 1))
+    missing = [10, 11]
+    holed = rows.copy()
+    holed[missing] = np.nan
+    resampled = {
+        name: resample_by_time(times, holed, fs, 0.5, t0)
+        for name, fs, t0 in (("slow", 12.0, None), ("fast", 50.0, 0.3))
+    }
+    return {
+        "x": packed(x),
+        "fs": FS,
+        "detrend": {str(lam): packed(detrend(x, lam)) for lam in (20.0, 100.0)},
+        "bandpass": [
+            {"low": low, "high": high, "order": order, "y": packed(bandpass(x, FS, low, high, order))}
+            for low, high, order in ((0.65, 3.5, 2), (0.6, 4.0, 2), (0.667, 4.0, 3))
+        ],
+        "spectrum": {"step": float(frequencies[1]), "bins": bins.tolist(), "power": packed(power[bins])},
+        "peak": [
+            {"low": low, "high": high, "f": peak_frequency(frequencies, power, low, high)}
+            for low, high in ((40 / 60, 200 / 60), (2.0, 3.0))
+        ],
+        "heart": [
+            {"wave": packed(wave), "f": heart_frequency(*heart_spectrum(wave, FS))}
+            for wave in (f32(a * np.sin(5 * t[:300]) + np.sin(10 * t[:300])) for a in (0.6, 0.8))
+        ],
+        "resample": {
+            "times": packed(times),
+            "rows": packed(rows),
+            "missing": missing,
+            **{
+                name: {"fs": fs, "t0": t0, "values": packed(out[0]), "valid": out[1].astype(int).tolist()}
+                for (name, out), fs, t0 in zip(resampled.items(), (12.0, 50.0), (None, 0.3), strict=True)
+            },
+        },
+    }
+
+
+def classical_vectors() -> Json:
+    rgb = skin_rgb(400, 2)
+    return {
+        "rgb": packed(rgb),
+        "fs": FS,
+        **{name: packed(METHODS.load(name)(rgb, FS)) for name in ("pos", "chrom", "green")},
+    }
+
+
+def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
+    """Six patches that share the trace of the face, with noise; by kind, one that a pulse must not be read from."""
+    random, n = rng(seed), len(rgb)
+    patches = rgb[:, None] * random.uniform(0.8, 1.1, (1, 6, 3)) * (1 + 0.003 * random.normal(size=(n, 6, 3)))
+    if kind == "repeats":
+        patches = np.resize(patches[:75], patches.shape)
+        rgb = np.resize(rgb[:75], rgb.shape)
+    if kind == "coded loop":  # what comes back is less than what a codec adds anew to every picture
+        patches = np.resize(patches[:27], patches.shape) * (1 + 0.0034 * random.normal(size=patches.shape))
+        rgb = np.resize(rgb[:27], rgb.shape)
+    luma = rgb @ [0.299, 0.587, 0.114] * (0.12 if kind == "dark" else 1.0)
+    clipped = np.full(n, 0.6 if kind == "bright" else 0.01)
+    motion = np.abs(random.normal(0.02, 0.01, n)) + (0.5 if kind == "motion" else 0.0)
+    around = 60 * (1 + 0.0005 * random.normal(size=n))
+    if kind == "flicker":
+        around *= luma / luma.mean()
+    place = 2 + 0.0005 * random.normal(size=(n, 2))
+    if kind == "nodding":  # in time with the colour
+        place[:, 1] += 2.0 * (rgb[:, 1] / rgb[:, 1].mean() - 1)
+    if kind == "light":  # on the face alone
+        rgb = rgb.mean(axis=0) * (rgb[:, 1:2] / rgb[:, 1].mean())
+    names = (rgb, patches.astype(np.float32), luma, clipped, motion)
+    return Evidence(*(f32(x) for x in names), 30.0, f32(around), f32(place))
+
+
+def pulse_json(pulse: Pulse) -> Json:
+    e = pulse.evidence
+    out: Json = {
+        "bvp": packed(pulse.bvp),
+        "valid": pulse.valid.astype(int).tolist(),
+        "fs": pulse.fs,
+        "t0": pulse.t0,
+        "method": pulse.method,
+        "scale": None if pulse.scale is None else packed(pulse.scale),
+    }
+    if e is not None:
+        out["evidence"] = {
+            **{
+                name: packed(getattr(e, name))
+                for name in ("rgb", "patches", "luma", "clipped", "motion", "surround", "place")
+            },
+            "source_fps": e.source_fps,
+        }
+    return out
+
+
+def quality_vectors() -> Json:
+    cases = []
+    for k, (kind, pulse, noise) in enumerate(
+        (("clean", 0.006, 0.001), ("faint", 0.0015, 0.003), ("none", 0.0, 0.004), ("repeats", 0.006, 0.002),
+         ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
+         ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001))
+    ):  # fmt: skip
+        evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * k, pulse, noise), 40 + k, kind)
+        trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)
+        made = TraceMethod("pos", METHODS.load("pos")).pulse(trace)
+        judge = Judge(made)
+        windows = []
+        for start, stop in ((90, 390), (100, 300)):
+            q = judge(start, stop)
+            seen = judge.look(start, stop)
+            assert seen is not None
+            windows.append(
+                {
+                    "start": start,
+                    "stop": stop,
+                    "hr_bpm": q.hr_bpm,
+                    "sqi": q.sqi,
+                    "reason": q.reason,
+                    "features": seen[1],
+                }
+            )
+        cases.append({"kind": kind, "pulse": pulse_json(made), "windows": windows})
+    return {"cases": cases}
+
+
+def estimate(e: Any) -> Json:
+    return {"value": e.value, "unit": e.unit, "confidence": e.confidence, "min_s": e.min_s, "reason": e.reason}
+
+
+def vitals_vectors() -> Json:
+    """A long pulse with a gap: its shape, beats, variability and respiration."""
+    rgb = skin_rgb(int(140 * FS), 60, 66, 0.006, 0.0008)
+    raw = f32(METHODS.load("pos")(rgb, FS))
+    seen = np.ones(len(raw), bool)
+    seen[300:345] = False
+    seen[800:860] = False
+    seen[860:930] = False
+    seen[920] = True
+    green = rgb.copy()
+    green[~seen] = np.nan
+    n = len(raw)
+    evidence = Evidence(green, np.zeros((n, 0, 3)), np.full(n, 90.0), np.zeros(n), np.zeros(n), 30.0)
+    pulse = shape_pulse(raw, seen, FS, 3.0, "pos", evidence)
+    course = [w for w in hr_course(pulse) if w.hr_bpm is not None]
+    beats, intervals, left_out = find_beats(pulse, course)
+    return {
+        "raw": packed(raw),
+        "seen": seen.astype(int).tolist(),
+        "rgb": packed(np.nan_to_num(green, nan=-1.0)),
+        "fs": FS,
+        "t0": 3.0,
+        "bvp": packed(pulse.bvp),
+        "valid": pulse.valid.astype(int).tolist(),
+        "scale": packed(pulse.scale),
+        "course": [{"t0": w.t0, "t1": w.t1, "hr_bpm": w.hr_bpm, "sqi": w.sqi} for w in course],
+        "beats": beats.tolist(),
+        "intervals": intervals.tolist(),
+        "left_out": left_out,
+        "hrv": {name: estimate(value) for name, value in variability(intervals, left_out, 0.9).items()},
+        "hrv_short": {name: estimate(value) for name, value in variability(intervals[:50], left_out, 0.9).items()},
+        "rr": estimate(respiration(pulse, beats, intervals, 0.9)),
+    }
