@@ -20,6 +20,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import faces
 import numpy as np
@@ -45,8 +46,14 @@ def _loss(**weights: float) -> Change:
     return lambda c, _: replace(c, loss=LossConfig(**{**blank, **weights}))
 
 
-def _distil(**parts: float | bool) -> Change:
+def _distil(**parts: Any) -> Change:
     return lambda c, d: replace(c, distill=replace(d, **parts))
+
+
+def _strong(**parts: Any) -> Change:
+    """From the bundled student, which knows more than any teacher of ours."""
+    pairs = (("mid", "mid"), ("deep", "deep"), ("temporal", "temporal"))
+    return _distil(teacher="student", pairs=pairs, **parts)
 
 
 def _model(name: str) -> Change:
@@ -60,6 +67,9 @@ VARIANTS: dict[str, Change] = {
     "student + output": _distil(feature=0.0, attention=0.0),
     "student + output + feature": _distil(attention=0.0, weigh_space=False, weigh_time=False),
     "student + output + feature + attention": _distil(),
+    "student + output of the bundled student": _strong(feature=0.0, attention=0.0),
+    "student + output + feature of the bundled student": _strong(attention=0.0, weigh_space=False, weigh_time=False),
+    "student + all of the bundled student": _strong(),
     "teacher": _model("teacher"),
     "deepphys": _model("deepphys"),
     "tscan": _model("tscan"),
@@ -74,7 +84,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=10, help="in a step")
     parser.add_argument("--frames", type=int, default=240, help="of a clip")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--teacher", default="runs/teacher/teacher.safetensors", help="weights")
+    parser.add_argument("--teacher", default="teacher", help="name or weights")
     parser.add_argument("--store", type=Path, default=Path("runs/bench-store"))
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seed", type=int, default=0, help="the first")
