@@ -7,7 +7,7 @@ unfinished ones go on) and evaluated on the prepared benchmark::
     kdphys synth --preset bench --out runs/bench
     kdphys prepare files runs/bench --size 36 --out runs/bench-store
 
-Prints a table and writes ``benchmarks/results/ablation.csv``: error of every best guess over windows of 10 s. With one
+Prints a table and writes it to ``--results``: error of every best guess over windows of 10 s. With one
 seed the interval is a bootstrap over the recordings; it knows nothing of what another seed would give.
 """
 
@@ -88,6 +88,7 @@ def main() -> None:
     parser.add_argument("--store", type=Path, default=Path("runs/bench-store"))
     parser.add_argument("--out", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--seed", type=int, default=0, help="the first")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="CSV file to write")
     parser.add_argument("--finished", action="store_true", help="train nothing, show what there is")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
     options = parser.parse_args()
@@ -106,7 +107,7 @@ def main() -> None:
                 continue
             rows.append({"variant": name, "seed": seed, "steps": options.steps, **one(config, name, options)})
             print(rows[-1], flush=True)
-    write(rows)
+    write(rows, options.results)
     show(rows)
 
 
@@ -161,9 +162,9 @@ def interval(recordings: list[str], errors: NDArray[np.float64]) -> tuple[float,
     return round(float(low), 3), round(float(high), 3)
 
 
-def write(rows: list[dict[str, object]]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    with RESULTS.open("w", newline="", encoding="utf-8") as file:
+def write(rows: list[dict[str, object]], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
         out = csv.DictWriter(file, list(rows[0]))
         out.writeheader()
         out.writerows(rows)
