@@ -193,6 +193,7 @@ def resample_by_time(
     start = float(times[0]) if t0 is None and len(times) else float(t0 or 0.0)
     end = float(times[-1]) if len(times) else start
     n = max(int(np.floor((end - start) * fs + 1e-6)) + 1, 0) if len(times) else 0
+    slack = 1e-6 / fs + 1e-9  # the same, and rounding: a sample this near to the end of a run is in it
     grid = start + np.arange(n) / fs
     ok = np.isfinite(flat).all(axis=1)
     t, v = times[ok], flat[ok]
@@ -204,7 +205,7 @@ def resample_by_time(
         if len(run) < 2:
             continue
         tr, vr = t[run], v[run]
-        inside = np.flatnonzero((grid >= tr[0] - 1e-9) & (grid <= tr[-1] + 1e-9))
+        inside = np.flatnonzero((grid >= tr[0] - slack) & (grid <= tr[-1] + slack))
         if len(inside) == 0:
             continue
         for part in np.split(inside, range(_TOGETHER, len(inside), _TOGETHER)):
