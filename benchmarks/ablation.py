@@ -69,7 +69,6 @@ VARIANTS: dict[str, Change] = {
     "student + output + feature + attention": _distil(),
     "student + output of the bundled student": _strong(feature=0.0, attention=0.0),
     "student + output + feature of the bundled student": _strong(attention=0.0, weigh_space=False, weigh_time=False),
-    "student + all of the bundled student": _strong(),
     "teacher": _model("teacher"),
     "deepphys": _model("deepphys"),
     "tscan": _model("tscan"),

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,10 @@ def child_kdphys(row: str, o: argparse.Namespace) -> dict[str, Any]:
     n, rng = min(round(WINDOW_S * FS), len(evidence.rgb)), np.random.default_rng(0)
     if name == "pos":
         trace = 120 + rng.normal(0, 0.3, (n, 3))
-        compute: Callable[[], Any] = lambda: method.function(trace, FS)  # noqa: E731
+        compute: Callable[[], Any] = partial(method.function, trace, FS)
     else:
         rgb = rng.uniform(80, 180, (n, engine.spec.size, engine.spec.size, 3)).astype(np.float32)
-        compute = lambda: engine(rgb)  # noqa: E731
+        compute = partial(engine, rgb)
     parts = (getattr(evidence, key)[:n] for key in ("rgb", "patches", "luma", "clipped", "motion"))
     cut = kdphys.Evidence(*parts, FS)
 

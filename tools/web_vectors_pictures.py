@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import cv2
 import numpy as np
@@ -133,12 +134,8 @@ def face_vectors() -> Json:
     regressors[hits, :2] = random.normal(0, 2, (len(hits), 2))
     regressors[hits, 2:4] = random.uniform(20, 45, (len(hits), 2))
     fake = _FakeSession(regressors, logits)
-    real = detect._session
-    detect._session = lambda: fake  # type: ignore[assignment]
-    try:
+    with patch.object(detect, "_session", lambda: fake):
         found = FaceDetector()(rgb)
-    finally:
-        detect._session = real
     return {
         "picture": packed(rgb, "uint8"),
         "input": packed(np.round((fake.asked[0] + 1) * 127.5), "uint8"),

@@ -6,19 +6,21 @@ doi:10.1109/TBME.2013.2266196.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kdphys.classical.common import Floats, check_trace, ratio, relative, windows
+from kdphys.classical.common import Floats, check_trace, overlap_add, ratio, relative, windows
 from kdphys.dsp import zero_phase
-from kdphys.sci import signal
 
 #: As in the paper.
 WINDOW_S = 1.6
 #: 40–240 bpm, as in the paper.
 BAND_HZ = (0.667, 4.0)
 _CHROMINANCE = np.array([[3.0, -2.0, 0.0], [1.5, 1.0, -1.5]])
-_BLOCK = 256
+#: Windows that are filtered together.
+_TOGETHER = 256
 
 
 def chrom(rgb: ArrayLike, fs: float) -> Floats:
@@ -39,16 +41,15 @@ def chrom(rgb: ArrayLike, fs: float) -> Floats:
     x = check_trace(rgb, fs, "chrom")
     size = int(np.ceil(WINDOW_S * fs))
     size += size % 2
-    size = min(size, len(x))
+    parts = _parts(x, min(size, len(x)), fs)
+    return overlap_add(x, size, lambda *_: next(parts))
+
+
+def _parts(x: Floats, size: int, fs: float) -> Iterator[Floats]:
+    """The pulse (size,) in each window, in order; filtered many at a time."""
     starts = np.array([at.start for at in windows(len(x), size, max(size // 2, 1))])
-    taper = signal.windows.hann(size + 2)[1:-1]  # nowhere zero: the ends count too
-    total, weight = np.zeros(len(x)), np.zeros(len(x))
-    for part in np.split(starts, range(_BLOCK, len(starts), _BLOCK)):
-        c = np.moveaxis(relative(x[part[:, None] + np.arange(size)]), 1, 0)  # (size, windows, 3)
+    for some in np.split(starts, range(_TOGETHER, len(starts), _TOGETHER)):
+        c = np.moveaxis(relative(x[some[:, None] + np.arange(size)]), 1, 0)  # (size, windows, 3)
         s = zero_phase(c @ _CHROMINANCE.T, fs, BAND_HZ[0], min(BAND_HZ[1], 0.45 * fs), 3, min(21, size - 1))
         spread = s.std(axis=0)
-        h = s[..., 0] - ratio(spread[:, 0], spread[:, 1]) * s[..., 1]
-        for start, wave in zip(part, h.T, strict=True):
-            total[start : start + size] += taper * wave
-            weight[start : start + size] += taper
-    return total / weight
+        yield from (s[..., 0] - ratio(spread[:, 0], spread[:, 1]) * s[..., 1]).T

@@ -82,9 +82,8 @@ class FaceTracker:
         self._seen: dict[int, tuple[Floats, float]] = {}  # faces at the last detection
         self._seen_t = 0.0
         self._next_id = 0
-        self._small: NDArray[np.uint8] | None = None
-        self._looks: dict[int, tuple[Floats, _Look | None]] = {}  # where a face was looked at in it, and how it looked
-        self._whole: _Look | None = None
+        self._before: tuple[NDArray[np.uint8], _Look] | None = None  # the last picture, made small, and how it looked
+        self._looks: dict[int, tuple[Floats, _Look | None]] = {}  # the same of each face, and where that was
         self._steps: dict[int, deque[float]] = {}
         self._started = False
 
@@ -196,19 +195,19 @@ class FaceTracker:
         small = np.asarray(
             cv2.resize(frame.rgb, (width // step, height // step), interpolation=cv2.INTER_NEAREST), np.uint8
         )
-        before, self._small = self._small, small
-        whole, self._whole = self._whole, _look(small, (32, 24))
+        look = _look(small, (32, 24))
+        last, self._before = self._before, (small, look)
         known, self._looks = self._looks, {}
-        if before is None or whole is None or before.shape != small.shape:
+        if last is None or last[0].shape != small.shape:
             return False, []
-        cut = self._leaps(-1, whole, self._whole)
+        cut = self._leaps(-1, last[1], look)
         changed = []
         for person in self._persons:
             if person.id not in self._seen:
                 continue  # hidden already
             where, was = known.get(person.id, (None, None))
             if where is not person.box:  # it moved since
-                was = _patch(before, person.box / step)
+                was = _patch(last[0], person.box / step)
             now = _patch(small, person.box / step)
             self._looks[person.id] = person.box, now
             if was is not None and now is not None and self._leaps(person.id, was, now):
