@@ -15,6 +15,7 @@ import kdphys
 from kdphys import read_video
 from kdphys.clip.crop import crop, surround
 from kdphys.clip.skin import SkinWeights, skin_means
+from kdphys.clip.steady import Steady
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Frame
 from kdphys.face import detect
@@ -57,6 +58,7 @@ def clip_vectors() -> Json:
             ([20.0, 10.0, 30.0, 20.0], 16),
             ([0.0, 0.0, 48.0, 48.0], 24),
             ([30.0, -6.0, 80.0, 44.0], 12),
+            ([11.3, 8.0, 43.7, 40.4], 40),
         )
     ]
     large = picture(150, 201, 7)
@@ -75,10 +77,27 @@ def clip_vectors() -> Json:
         "crops": crops,
         "large": packed(large, "uint8"),
         "surrounds": surrounds,
+        "steady": steady_vectors(large),
         "faces": packed(np.stack(faces)),
         "skin": out,
         "trace": trace_vectors(),
     }
+
+
+def steady_vectors(rgb: np.ndarray) -> Json:
+    """A face that wanders over whole pixels and grows, in a box that trembles; once it is gone, once far away."""
+    grown = np.ascontiguousarray(cv2.resize(rgb, None, fx=1.06, fy=1.06, interpolation=cv2.INTER_AREA)[:150, :201])
+    random, steady, frames = rng(14), Steady(), []
+    times = f32(np.cumsum(random.uniform(0.025, 0.042, 40)))
+    times[25:] = f32(times[25:] + 0.7)
+    for k, t in enumerate(times):
+        dx, dy = round(7 * np.sin(0.4 * k)), round(4 * np.sin(0.7 * k + 1))
+        box = np.array([62, 40, 122, 104]) + [dx, dy, dx, dy] + random.normal(0, 0.8, 4) + (24 if k >= 33 else 0)
+        box = f32(box)
+        seen = np.roll((rgb, grown)[k >= 12], (dy, dx), (0, 1))
+        out = steady(Frame(seen, float(t)), box.astype(float)).tolist()
+        frames.append({"t": float(t), "grown": int(k >= 12), "roll": [dx, dy], "box": box.tolist(), "out": out})
+    return {"pictures": packed(np.stack([rgb, grown]), "uint8"), "frames": frames}
 
 
 def trace_vectors() -> Json:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import BOX_SCALE, crop, square
+from kdphys.clip.steady import Steady
 from kdphys.clip.trace import TraceBuilder
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
@@ -121,6 +122,7 @@ class _Collector:
 
     def __init__(self, fs: float, t0: float, whole: bool, sink: Sink | None) -> None:
         self.builder = TraceBuilder(fs, t0, whole)
+        self._steady = Steady()
         self.sink = sink
         self.times, self.scores = array("d"), array("f")
         self._boxes = array("f")  # four a frame; packed, for hours of video
@@ -130,8 +132,8 @@ class _Collector:
     def add(self, frame: Frame, box: Floats, score: float) -> None:
         self.builder.add(frame, box)
         if self.sink is not None:
-            scale = 1.0 if self.builder.whole else self.sink.box_scale
-            self.sink.push(frame.t, crop(frame.rgb, square(box, scale), self.sink.size))
+            region = square(box, 1.0) if self.builder.whole else square(self._steady(frame, box), self.sink.box_scale)
+            self.sink.push(frame.t, crop(frame.rgb, region, self.sink.size))
         self.times.append(frame.t)
         self._boxes.extend(float(v) for v in box)
         self.scores.append(score)

@@ -2,9 +2,10 @@ import { describe, expect, it } from "vitest";
 import { BOX_SCALE, crop, surround } from "../src/clip/crop";
 import type { Box } from "../src/clip/picture";
 import { Resampler } from "../src/clip/resampler";
+import { Steady } from "../src/clip/steady";
 import { SkinWeights, skinMeans } from "../src/clip/skin";
 import { TraceBuilder } from "../src/clip/trace";
-import { doubles, expectClose, floats, pictures, vectors } from "./vectors";
+import { doubles, expectClose, floats, pictures, rolled, vectors, type Json } from "./vectors";
 
 const v = vectors("clip");
 
@@ -22,6 +23,13 @@ describe("crops match Python's", () => {
   it("knows a box outside the picture", () => {
     expect(crop(pictures(v.picture)[0]!, [100, 10, 120, 30], 8)).toBeNull();
   });
+});
+
+it("the box that is held on a face matches Python's", () => {
+  const steady = new Steady();
+  const seen = pictures(v.steady.pictures);
+  for (const { t, grown, roll, box, out } of v.steady.frames as Json[])
+    expectClose(steady.follow(rolled(seen[grown]!, roll[0], roll[1]), t, box), out);
 });
 
 it("skin weights and means match Python's", () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Box, Picture } from "../src/clip/picture";
+import type { Box } from "../src/clip/picture";
 import { FaceDetector, letterbox, type Face } from "../src/face/detect";
 import { FaceTracker } from "../src/face/track";
-import { bytes, expectClose, floats, pictures, vectors, type Json } from "./vectors";
+import { bytes, expectClose, floats, pictures, rolled, vectors, type Json } from "./vectors";
 
 const v = vectors("face");
 
@@ -45,15 +45,3 @@ describe("tracks match Python's", () => {
     });
   });
 });
-
-function rolled(picture: Picture, by: number): Picture {
-  if (!by) return picture;
-  const data = new Uint8Array(picture.data.length);
-  const line = 4 * picture.width;
-  for (let y = 0; y < picture.height; y++) {
-    const row = picture.data.subarray(y * line, (y + 1) * line);
-    data.set(row.subarray(0, line - 4 * by), y * line + 4 * by);
-    data.set(row.subarray(line - 4 * by), y * line);
-  }
-  return { ...picture, data };
-}

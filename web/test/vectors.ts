@@ -45,6 +45,17 @@ export function pictures(packed: Packed): Picture[] {
   });
 }
 
+/** A picture pushed `right` and `down`; what leaves it comes in at the other side. */
+export function rolled({ data, width, height }: Picture, right: number, down = 0): Picture {
+  const out = new Uint8Array(data.length);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const to = 4 * (((y + down + height) % height) * width + ((x + right + width) % width));
+      out.set(data.subarray(4 * (y * width + x), 4 * (y * width + x) + 4), to);
+    }
+  return { data: out, width, height };
+}
+
 /** All within `tolerance`, relative to the largest number there or to 1; NaN only where NaN is expected. */
 export function expectClose(got: ArrayLike<number>, want: ArrayLike<number>, tolerance = 1e-3): void {
   expect(got.length).toBe(want.length);

@@ -56,8 +56,8 @@ def surround(rgb: NDArray[np.uint8], box: Floats) -> float:
 def crop(rgb: NDArray[np.uint8], box: Floats, size: int) -> NDArray[np.float32]:
     """Cut ``box`` out and average it down (or interpolate it up) to ``size`` × ``size``.
 
-    Where the box leaves the picture, the picture's edge is repeated. Corners are rounded to whole pixels: less than
-    the detector's own jitter.
+    Where the box leaves the picture, the picture's edge is repeated. Sides are rounded to whole pixels; the centre is
+    not, and the picture is interpolated between its pixels: a box that follows a face moves by less than one.
 
     Args:
         rgb: uint8 (H, W, 3).
@@ -71,13 +71,25 @@ def crop(rgb: NDArray[np.uint8], box: Floats, size: int) -> NDArray[np.float32]:
         InvalidInputError: the box is empty or lies outside the picture.
     """
     height, width = rgb.shape[:2]
-    x0, y0, x1, y1 = (round(float(v)) for v in box)
-    if x1 <= x0 or y1 <= y0 or x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+    across, down = (round(float(v)) for v in box[2:] - box[:2])
+    left, top = (float(v) for v in (box[:2] + box[2:] - (across, down)) / 2)
+    x0, y0 = int(np.floor(left)), int(np.floor(top))
+    x1, y1 = x0 + across + (left > x0), y0 + down + (top > y0)
+    if across < 1 or down < 1 or x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
         raise InvalidInputError(f"crop: box {[x0, y0, x1, y1]} does not overlap a picture of {width}×{height}")
-    part = rgb[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)].astype(np.float32)
+    part = rgb[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
     around = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
     if any(around):
-        part = cv2.copyMakeBorder(part, *around, borderType=cv2.BORDER_REPLICATE)
-    shrink = part.shape[0] >= size and part.shape[1] >= size
+        part = np.asarray(cv2.copyMakeBorder(part, *around, borderType=cv2.BORDER_REPLICATE), np.uint8)
+    part = _between(_between(part, left - x0, 1), top - y0, 0).astype(np.float32, copy=False)
+    shrink = down >= size and across >= size
     out = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
     return np.asarray(out, np.float32)
+
+
+def _between(picture: NDArray[Any], share: float, axis: int) -> NDArray[Any]:
+    """The picture ``share`` of a pixel further along ``axis``: in floating point, one pixel shorter; itself for 0."""
+    if share == 0:
+        return picture
+    first, second = (picture[:-1], picture[1:]) if axis == 0 else (picture[:, :-1], picture[:, 1:])
+    return np.asarray(cv2.addWeighted(first, 1 - share, second, share, 0, dtype=cv2.CV_32F))

@@ -54,8 +54,12 @@ class TraceBuilder:
         return self._count
 
     def add(self, frame: Frame, box: Floats) -> None:
-        """Take a frame and the face box (x0, y0, x1, y1) in it. A face without any usable skin counts as missing."""
-        region = np.asarray(box, float) if self.whole else square(box, 1.0)
+        """Take a frame and the face box (x0, y0, x1, y1) in it. A face without any usable skin counts as missing.
+
+        Corners are whole pixels: what is interpolated between pixels loses the noise that tells a living picture from
+        one that repeats itself.
+        """
+        region = np.round(np.asarray(box, float) if self.whole else square(box, 1.0))
         around = np.nan if self.whole else surround(frame.rgb, np.asarray(box, float))
         self.add_face(frame.t, crop(frame.rgb, region, SIZE), box, around)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kdphys.clip.crop import crop, square
+from kdphys.clip.steady import Steady
 from kdphys.clip.trace import MAX_GAP_S
 from kdphys.clip.transform import Block
 from kdphys.containers import Frame, Pulse
@@ -39,6 +40,7 @@ class LiveSignal:
         self._opened = first  # the same of the current stretch
         self._last = self._t0 + first / self._fs
         self._trace = LiveTrace(self._fs, self._t0, self._whole, self._marks)
+        self._steady = Steady()
         self._crops = LiveResampler(self._fs, self._t0, MAX_GAP_S, hold=HOLD)
 
     def add(self, frame: Frame, box: Floats) -> None:
@@ -47,7 +49,7 @@ class LiveSignal:
             self._opened = max(self._number(frame.t), self._first)
         self._trace.add(frame, box)
         if self._wave.size is not None:
-            region = square(box, 1.0 if self._whole else self._wave.box_scale)
+            region = square(box, 1.0) if self._whole else square(self._steady(frame, box), self._wave.box_scale)
             for block in self._crops.push(frame.t, crop(frame.rgb, region, self._wave.size)):
                 self._wave.take(block)
         self._put()

@@ -37,9 +37,15 @@ export function surround(picture: Picture, box: Box, scale: number): number {
   return total / count;
 }
 
-/** Cut `box` out and bring it to `size` × `size`: RGB float32, 0–255. Null when it lies outside the picture. */
+/**
+ * Cut `box` out and bring it to `size` × `size`: RGB float32, 0–255. Null when it lies outside the picture. Sides are
+ * rounded to whole pixels; the centre is not, and the picture is interpolated between its pixels.
+ */
 export function crop(picture: Picture, box: Box, size: number): Float32Array | null {
-  const [x0, y0, x1, y1] = box.map(roundHalfEven) as Box;
-  if (x1 <= x0 || y1 <= y0 || x1 <= 0 || y1 <= 0 || x0 >= picture.width || y0 >= picture.height) return null;
-  return resize(picture, [x0, y0, x1, y1], size, size);
+  const [across, down] = [roundHalfEven(box[2] - box[0]), roundHalfEven(box[3] - box[1])];
+  const [left, top] = [(box[0] + box[2] - across) / 2, (box[1] + box[3] - down) / 2];
+  const [x0, y0] = [Math.floor(left), Math.floor(top)];
+  const [x1, y1] = [x0 + across + Number(left > x0), y0 + down + Number(top > y0)];
+  if (across < 1 || down < 1 || x1 <= 0 || y1 <= 0 || x0 >= picture.width || y0 >= picture.height) return null;
+  return resize(picture, [x0, y0, x0 + across, y0 + down], size, size, 1, [left - x0, top - y0]);
 }

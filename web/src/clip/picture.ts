@@ -57,12 +57,27 @@ function axis(length: number, size: number, shrink: boolean): Axis {
   return made;
 }
 
+/** The same for a part that lies `share` of a sample further along: its samples are interpolated between two. */
+function moved(made: Axis, share: number): Axis {
+  if (share === 0) return made;
+  const width = made.width + 1;
+  const weights = new Float32Array(made.first.length * width);
+  for (let i = 0; i < made.first.length; i++)
+    for (let k = 0; k < made.count[i]!; k++) {
+      const weight = made.weights[i * made.width + k]!;
+      weights[i * width + k]! += (1 - share) * weight;
+      weights[i * width + k + 1]! += share * weight;
+    }
+  return { first: made.first, count: made.count.map((n) => n + 1), weights, width };
+}
+
 /**
  * A part of a picture at another size: averaged over areas when it shrinks, interpolated when it grows; the picture's
  * edge is repeated where the part leaves it.
  *
  * @param x0 … y1 whole pixels.
  * @param step read every `step`-th pixel only.
+ * @param shares how far the part lies from there, right and down, in shares of a pixel.
  * @returns RGB float32 (height, width, 3), 0–255.
  */
 export function resize(
@@ -71,11 +86,14 @@ export function resize(
   width: number,
   height: number,
   step = 1,
+  shares: [number, number] = [0, 0],
 ): Float32Array {
-  const [w, h] = [Math.ceil((x1 - x0) / step), Math.ceil((y1 - y0) / step)];
+  let [w, h] = [Math.ceil((x1 - x0) / step), Math.ceil((y1 - y0) / step)];
   const shrink = w >= width && h >= height;
-  const across = axis(w, width, shrink);
-  const down = axis(h, height, shrink);
+  const across = moved(axis(w, width, shrink), shares[0]);
+  const down = moved(axis(h, height, shrink), shares[1]);
+  w += Number(shares[0] > 0);
+  h += Number(shares[1] > 0);
   const columns = new Int32Array(w);
   for (let k = 0; k < w; k++) columns[k] = 4 * Math.min(Math.max(x0 + k * step, 0), picture.width - 1);
   const rows = new Float32Array(h * width * 3);

@@ -1,5 +1,6 @@
 /** One face over time, reduced to numbers: colour and the evidence about its quality, kept for a limited time. */
 
+import { roundHalfEven } from "../dsp/stats";
 import { BOX_SCALE, crop, square, surround } from "./crop";
 import type { Box, Picture } from "./picture";
 import { Resampler, type Block } from "./resampler";
@@ -66,9 +67,12 @@ export class TraceBuilder {
     return this.stop;
   }
 
-  /** Take a picture and the face box in it; give what is settled. A face without any usable skin counts as missing. */
+  /**
+   * Take a picture and the face box in it; give what is settled. A face without any usable skin counts as missing. Its
+   * corners are whole pixels, as in Python.
+   */
   add(picture: Picture, t: number, box: Box): Block[] {
-    const face = crop(picture, square(box, 1), SIZE);
+    const face = crop(picture, square(box, 1).map(roundHalfEven) as Box, SIZE);
     return face ? this.addFace(face, t, box, surround(picture, box, BOX_SCALE)) : [];
   }
 

@@ -3,6 +3,7 @@
 import { crop, square } from "../clip/crop";
 import type { Box, Picture } from "../clip/picture";
 import { Resampler } from "../clip/resampler";
+import { Steady } from "../clip/steady";
 import { MAX_GAP_S, TraceBuilder } from "../clip/trace";
 import type { Face } from "../face/detect";
 import { FaceTracker, type Tracked } from "../face/track";
@@ -73,6 +74,7 @@ export class Session {
   private wave: Waveform;
   private trace: TraceBuilder | null = null;
   private crops: Resampler | null = null;
+  private steady = new Steady();
   private origin = NaN;
   private last = NaN;
   private nextRefresh = 0;
@@ -131,6 +133,7 @@ export class Session {
     this.firstSample = first;
     this.trace = new TraceBuilder(FS, 0, CAPACITY);
     this.crops = this.wave.crop ? new Resampler(FS, 0, MAX_GAP_S) : null;
+    this.steady = new Steady();
     this.opened = -1;
     this.warm = false;
   }
@@ -155,7 +158,8 @@ export class Session {
     const colours = this.trace!.add(picture, t, this.box);
     if (!this.wave.crop) for (const block of colours) await this.wave.take(block);
     if (!this.crops || !this.wave.crop) return;
-    const face = crop(picture, square(this.box, this.wave.crop.scale), this.wave.crop.size);
+    const held = this.steady.follow(picture, t, this.box);
+    const face = crop(picture, square(held, this.wave.crop.scale), this.wave.crop.size);
     if (face) for (const block of this.crops.push(t, face)) await this.wave.take(block);
   }
 

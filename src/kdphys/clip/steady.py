@@ -1,0 +1,145 @@
+"""A face held still: a box that moves with the face's own pixels, to a fraction of one.
+
+A detector's box trembles, comes a few times a second and is smoothed, so that a moving face slides through it; what
+slides is ten times as strong as a pulse. Here each frame's face is laid on the mean of those before (Lucas & Kanade
+1981, in the inverse form of Baker & Matthews 2004: shift and scale), while the box is drawn slowly to the detector's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from kdphys.clip.crop import square
+from kdphys.containers import Frame
+
+Floats = NDArray[np.floating[Any]]
+
+#: Side of the template, and the width of the Gaussian that samples it, in its pixels.
+_SIDE, _BLUR = 32, 1.2
+#: Seconds: memory of the template, and of the box for the detector's.
+_TEMPLATE_S, _LEASH_S = 1.0, 5.0
+#: Further than this from the detector's box, in its sides, or larger or smaller by this ratio, is lost.
+_FAR, _RATIO = 0.25, 1.4
+#: After so long without the face it may look different, seconds.
+_GAP_S = 0.5
+_STEPS = 3
+
+_AXIS = ((np.arange(_SIDE) + 0.5) / _SIDE - 0.5).astype(np.float32)
+_BELL = np.exp(-((_AXIS / 0.5) ** 2))
+#: What counts: the middle of the face.
+_WEIGHTS = np.outer(_BELL, _BELL).astype(np.float32)
+_WEIGHTS /= _WEIGHTS.sum()
+
+
+class Steady:
+    """Follows one face from frame to frame."""
+
+    def __init__(self) -> None:
+        self._template: NDArray[np.float32] | None = None
+        self._centre: Floats = np.zeros(2)
+        self._side, self._t = 0.0, 0.0
+
+    def __call__(self, frame: Frame, box: Floats) -> Floats:
+        """The box on the face in ``frame``.
+
+        Args:
+            frame: the next one with this face.
+            box: (4,) x0, y0, x1, y1 in pixels, from the tracker.
+
+        Returns:
+            (4,), of the same shape as ``box``, with fractions of pixels.
+        """
+        x0, y0, x1, y1 = (float(v) for v in square(box, 1.0))
+        centre, side = np.array([x0 + x1, y0 + y1]) / 2, x1 - x0
+        if self._template is None or frame.t - self._t > _GAP_S:
+            self._begin(frame, centre, side)
+        else:
+            self._follow(frame, centre, side)
+        self._t = frame.t
+        half = (box[2:] - box[:2]) / 2 * (self._side / side)
+        return np.concatenate([self._centre - half, self._centre + half])
+
+    def _begin(self, frame: Frame, centre: Floats, side: float) -> None:
+        self._centre, self._side = centre, side
+        grey = _Grey(frame.rgb, centre, side)
+        self._template = grey.patch(centre, side) if grey.seen else None
+
+    def _follow(self, frame: Frame, centre: Floats, side: float) -> None:
+        assert self._template is not None
+        dt = frame.t - self._t
+        grey = _Grey(frame.rgb, self._centre, self._side)
+        if not grey.seen:
+            self._begin(frame, centre, side)
+            return
+        slopes = _slopes(self._template)
+        weighted = slopes * _WEIGHTS.reshape(-1)
+        normal = (weighted @ slopes.T).astype(float)
+        normal += np.diag(1e-3 * np.diag(normal) + 1e-9)
+        solve = np.linalg.inv(normal) @ weighted
+        at, size = self._centre, self._side
+        for _ in range(_STEPS):
+            dx, dy, grown = (float(v) for v in solve @ (grey.patch(at, size) - self._template).reshape(-1))
+            at = at - size * np.array([dx, dy])
+            size *= 1 - grown
+            if max(abs(dx), abs(dy), abs(grown)) < 1e-3:
+                break
+        height, width = frame.rgb.shape[:2]
+        near = float(np.hypot(*(at - centre))) < _FAR * side and 0 <= at[0] < width and 0 <= at[1] < height
+        if not near or not 1 / _RATIO < size / side < _RATIO:
+            self._begin(frame, centre, side)
+            return
+        home = min(dt / _LEASH_S, 1.0)
+        way = home * np.array([*(centre - at), side - size])
+        self._centre, self._side = at + way[:2], size + way[2]
+        # The template comes along, or it would hold the box back.
+        self._template += ((way / size).astype(np.float32) @ slopes).reshape(_SIDE, _SIDE)
+        self._template += np.float32(min(dt / _TEMPLATE_S, 1.0)) * (
+            grey.patch(self._centre, self._side) - self._template
+        )
+
+
+class _Grey:
+    """The brightness around a face, shrunk by a whole number so that the face is some 24–48 pixels wide."""
+
+    def __init__(self, rgb: NDArray[np.uint8], centre: Floats, side: float) -> None:
+        height, width = rgb.shape[:2]
+        step = max(int(np.ceil(side / 48)), 1)
+        x0, y0 = (max(int(v - 0.7 * side), 0) for v in centre)
+        across = (min(int(centre[0] + 0.7 * side) + 1, width) - x0) // step
+        down = (min(int(centre[1] + 0.7 * side) + 1, height) - y0) // step
+        self.seen = min(across, down) >= 8
+        if not self.seen:
+            return
+        part = cv2.cvtColor(rgb[y0 : y0 + down * step, x0 : x0 + across * step], cv2.COLOR_RGB2GRAY)
+        if step > 1:
+            part = cv2.resize(part.astype(np.float32), (across, down), interpolation=cv2.INTER_AREA)
+        self._values = part.astype(np.float32)
+        self._x = (x0 + step * (np.arange(across) + 0.5)).astype(np.float32)
+        self._y = (y0 + step * (np.arange(down) + 0.5)).astype(np.float32)
+
+    def patch(self, centre: Floats, side: float) -> NDArray[np.float32]:
+        """What lies in the square, float32 (32, 32), of mean 0 and spread 1 where the template looks."""
+        values = _bells(centre[1], side, self._y) @ self._values @ _bells(centre[0], side, self._x).T
+        values -= (values * _WEIGHTS).sum()
+        values /= np.sqrt((values * values * _WEIGHTS).sum() + 1.0)
+        return np.asarray(values, np.float32)
+
+
+def _bells(centre: float, side: float, at: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights (32, N) of the pixels at ``at`` for each row or column of a patch; beyond the last it goes on like it."""
+    looked_at = np.clip(np.float32(centre) + np.float32(side) * _AXIS, at[0], at[-1])
+    away = (at - looked_at[:, None]) * np.float32(_SIDE / side)
+    weights = np.exp(np.float32(-0.5 / _BLUR**2) * away * away)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights, np.float32)
+
+
+def _slopes(patch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How a patch changes, a side, when it is shifted right, down, and grows: (3, 1024)."""
+    down, right = np.gradient(patch, np.float32(1 / _SIDE))
+    grown = right * _AXIS + down * _AXIS[:, None]
+    return np.stack([right.reshape(-1), down.reshape(-1), grown.reshape(-1)])
