@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import kdphys
 from kdphys.clip.crop import crop, square
 from kdphys.clip.steady import Steady
 from kdphys.containers import Frame
@@ -120,3 +121,15 @@ def test_a_crop_of_a_moving_face_stands_still(face: NDArray[np.uint8]) -> None:
         loose.append(crop(rgb, np.round(square(late)), 36)[8:28, 8:28])
     restless = [np.diff(np.array(x)[30:], axis=0).std() for x in (held, loose)]
     assert restless[0] < restless[1] / 3
+
+
+def test_a_shaken_camera_leaves_the_student_s_wave_as_it_is(demo_frames: list[Frame]) -> None:
+    """10 pixels at 2.2 Hz: with the detector's box alone the likeness is 0.84."""
+    shaken = []
+    for frame in demo_frames:
+        phase = 2 * np.pi * 2.2 * (frame.t - demo_frames[0].t)
+        move = np.array([[1, 0, 10 * np.sin(phase)], [0, 1, 6 * np.sin(phase + 1)]])
+        shaken.append(cv2.warpAffine(frame.rgb, move, frame.rgb.shape[1::-1], borderMode=cv2.BORDER_REPLICATE))
+    still = kdphys.estimate_pulse(kdphys.read_video(np.stack([frame.rgb for frame in demo_frames]), fs=30.0))
+    moving = kdphys.estimate_pulse(kdphys.read_video(np.stack(shaken), fs=30.0))
+    assert np.corrcoef(still.bvp, moving.bvp)[0, 1] > 0.99
