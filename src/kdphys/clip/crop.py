@@ -74,22 +74,19 @@ def crop(rgb: NDArray[np.uint8], box: Floats, size: int) -> NDArray[np.float32]:
     across, down = (round(float(v)) for v in box[2:] - box[:2])
     left, top = (float(v) for v in (box[:2] + box[2:] - (across, down)) / 2)
     x0, y0 = int(np.floor(left)), int(np.floor(top))
-    x1, y1 = x0 + across + (left > x0), y0 + down + (top > y0)
+    between = (left - x0, top - y0)
+    x1, y1 = (x0 + across + 1, y0 + down + 1) if any(between) else (x0 + across, y0 + down)
     if across < 1 or down < 1 or x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
         raise InvalidInputError(f"crop: box {[x0, y0, x1, y1]} does not overlap a picture of {width}×{height}")
-    part = rgb[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
+    part: NDArray[Any] = rgb[max(y0, 0) : min(y1, height), max(x0, 0) : min(x1, width)]
     around = (max(-y0, 0), max(y1 - height, 0), max(-x0, 0), max(x1 - width, 0))
     if any(around):
-        part = np.asarray(cv2.copyMakeBorder(part, *around, borderType=cv2.BORDER_REPLICATE), np.uint8)
-    part = _between(_between(part, left - x0, 1), top - y0, 0).astype(np.float32, copy=False)
+        part = cv2.copyMakeBorder(part, *around, borderType=cv2.BORDER_REPLICATE)
+    if any(between):
+        right, below = (np.array([1 - share, share]) for share in between)
+        part = cv2.sepFilter2D(part, cv2.CV_32F, right, below, anchor=(0, 0))[:-1, :-1]
+    else:
+        part = part.astype(np.float32)
     shrink = down >= size and across >= size
     out = cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
     return np.asarray(out, np.float32)
-
-
-def _between(picture: NDArray[Any], share: float, axis: int) -> NDArray[Any]:
-    """The picture ``share`` of a pixel further along ``axis``: in floating point, one pixel shorter; itself for 0."""
-    if share == 0:
-        return picture
-    first, second = (picture[:-1], picture[1:]) if axis == 0 else (picture[:, :-1], picture[:, 1:])
-    return np.asarray(cv2.addWeighted(first, 1 - share, second, share, 0, dtype=cv2.CV_32F))

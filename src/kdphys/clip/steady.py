@@ -131,11 +131,12 @@ class _Grey:
 
 def _bells(centre: float, side: float, at: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights (32, N) of the pixels at ``at`` for each row or column of a patch; beyond the last it goes on like it."""
-    looked_at = np.clip(np.float32(centre) + np.float32(side) * _AXIS, at[0], at[-1])
-    away = (at - looked_at[:, None]) * np.float32(_SIDE / side)
-    weights = np.exp(np.float32(-0.5 / _BLUR**2) * away * away)
-    weights /= weights.sum(axis=1, keepdims=True)
-    return np.asarray(weights, np.float32)
+    looked_at = np.minimum(np.maximum(np.float32(centre) + np.float32(side) * _AXIS, at[0]), at[-1])
+    away = (at - looked_at[:, None]) * np.float32(_SIDE / side / _BLUR)
+    away *= away
+    away *= np.float32(-0.5)
+    weights = np.exp(away)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def _slopes(patch: NDArray[np.float32]) -> NDArray[np.float32]:
