@@ -1,7 +1,8 @@
 """The real face with a reference pulse, for checking: ``python benchmarks/faces.py [METHOD or FILE.onnx …]``.
 
-Heart rate by the spectrum of the whole clip, likeness to the finger's pulse wave at the best lag up to 0.5 s, and SNR
-at the reference's rate, for the student and classical methods. Nothing is tuned or chosen by it.
+Heart rate of the whole clip as kdphys reads it off a wave's spectrum, likeness to the finger's pulse wave at the best
+lag up to 0.5 s, and SNR at the reference's rate, for the student and classical methods. Nothing is tuned or chosen by
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 import kdphys
-from kdphys.dsp import bandpass, peak_frequency, spectrum
+from kdphys.dsp import bandpass, heart_frequency, heart_spectrum, spectrum
 from kdphys.pipeline import measure_all
 
 ROOT = Path(os.environ.get("KDPHYS_RECORDINGS", "../shared/recordings")) / "faces" / "vitallens_1"
@@ -63,7 +64,7 @@ def compare(wave: np.ndarray, times: np.ndarray, fs: float) -> Likeness:
     n = min(len(clock), len(table))
     ppg = np.interp(times, clock[:n], table["ppg"][:n])
     ppg = bandpass(ppg - ppg.mean(), fs, 0.6, 4.0)
-    true, guess = (peak_frequency(*spectrum(x, fs, BIN_HZ), 0.6, 3.5) for x in (ppg, wave))
+    true, guess = (heart_frequency(*heart_spectrum(x, fs, BIN_HZ)) for x in (ppg, wave))
     r, lag = likeness(wave, ppg, round(0.5 * fs))
     return Likeness(60 * guess, 60 * true, r, lag / fs, snr_db(wave, fs, true))
 

@@ -112,7 +112,7 @@ def test_what_beats_around_the_face_too_is_the_light(swing: float, shift: float,
 
 @pytest.mark.parametrize(
     ("beat_hz", "noise", "refused"),
-    [(70 / 60, 0.01, True), (77 / 60, 0.01, True), (81 / 60, 0.01, False), (None, 0.01, False), (70 / 60, 0.0, False)],
+    [(70 / 60, 0.01, True), (72 / 60, 0.01, True), (75 / 60, 0.01, False), (None, 0.01, False), (70 / 60, 0.0, False)],
 )
 def test_the_beat_of_a_coarse_codec_is_no_pulse_unless_it_is_sure(
     beat_hz: float | None, noise: float, refused: bool

@@ -23,9 +23,9 @@ _SAME_AGAIN = 0.4
 #: much of what happens there in the pulse's band happens at this rate.
 _LIT = 0.4
 _ALONE = 0.4
-#: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing, or what slow motion makes
-#: of it, unless the SQI is as high as this.
-_BEAT_HZ = 0.15
+#: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing, unless the SQI is as high
+#: as this.
+_BEAT_HZ = 0.05
 _BEAT_SQI = 0.9
 #: Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
 #: band. The recoil of a heartbeat moves a head at rest by a tenth of that.
