@@ -114,45 +114,52 @@ class Grey {
   /** What lies in the square, 32 × 32, of mean 0 and spread 1 where the template looks. */
   patch(x: number, y: number, side: number): Float64Array {
     const [across, down] = [sampled(x, side, this.at.x), sampled(y, side, this.at.y)];
-    const [w, h] = [this.at.x.length, this.at.y.length];
-    const rows = new Float64Array(SIDE * w);
-    for (let i = 0; i < SIDE; i++)
-      for (let r = 0; r < h; r++) {
-        const weight = down[i * h + r]!;
-        for (let c = 0; c < w; c++) rows[i * w + c]! += weight * this.values[r * w + c]!;
-      }
+    const w = this.at.x.length;
     const out = new Float64Array(PIXELS);
+    const row = new Float64Array(w);
     let mean = 0;
-    for (let i = 0; i < SIDE; i++)
-      for (let j = 0; j < SIDE; j++) {
-        let sum = 0;
-        for (let c = 0; c < w; c++) sum += rows[i * w + c]! * across[j * w + c]!;
-        out[i * SIDE + j] = sum;
-        mean += WEIGHTS[i * SIDE + j]! * sum;
+    for (let i = 0, p = 0; i < SIDE; i++) {
+      row.fill(0);
+      for (let r = down[i]!.first, k = 0; k < down[i]!.weights.length; r++, k++) {
+        const weight = down[i]!.weights[k]!;
+        for (let c = 0; c < w; c++) row[c]! += weight * this.values[r * w + c]!;
       }
+      for (let j = 0; j < SIDE; j++, p++) {
+        const { first, weights } = across[j]!;
+        let sum = 0;
+        for (let k = 0; k < weights.length; k++) sum += row[first + k]! * weights[k]!;
+        out[p] = sum;
+        mean += WEIGHTS[p]! * sum;
+      }
+    }
     let power = 1;
     for (let p = 0; p < PIXELS; p++) {
       out[p]! -= mean;
       power += WEIGHTS[p]! * out[p]! ** 2;
     }
-    return out.map((v) => v / Math.sqrt(power));
+    const spread = Math.sqrt(power);
+    for (let p = 0; p < PIXELS; p++) out[p]! /= spread;
+    return out;
   }
 }
 
-/** Weights (32, N) of the pixels at `at` for each row or column of a patch; beyond the last it is like the last. */
-function sampled(centre: number, side: number, at: Float64Array): Float64Array {
-  const n = at.length;
-  const out = new Float64Array(SIDE * n);
-  for (let i = 0; i < SIDE; i++) {
-    const looked = clamp(centre + side * AXIS[i]!, at[0]!, at[n - 1]!);
+/** Weights of the pixels at `at` for each row or column of a patch; beyond the last it goes on like it. */
+function sampled(centre: number, side: number, at: Float64Array): { first: number; weights: Float64Array }[] {
+  const [n, spacing] = [at.length, at[1]! - at[0]!];
+  const width = (BLUR * side) / SIDE;
+  return Array.from(AXIS, (place) => {
+    const looked = clamp(centre + side * place, at[0]!, at[n - 1]!);
+    const [low, high] = [-6, 6].map((reach) => Math.round((looked + reach * width - at[0]!) / spacing)) as [number, number];
+    const first = Math.max(low, 0); // what lies further off than six widths weighs 10⁻⁸
+    const weights = new Float64Array(Math.min(high, n - 1) + 1 - first);
     let total = 0;
-    for (let k = 0; k < n; k++) {
-      const away = ((at[k]! - looked) * SIDE) / side / BLUR;
-      total += out[i * n + k] = Math.exp(-0.5 * away * away);
+    for (let k = 0; k < weights.length; k++) {
+      const away = (at[first + k]! - looked) / width;
+      total += weights[k] = Math.exp(-0.5 * away * away);
     }
-    for (let k = 0; k < n; k++) out[i * n + k]! /= total;
-  }
-  return out;
+    for (let k = 0; k < weights.length; k++) weights[k]! /= total;
+    return { first, weights };
+  });
 }
 
 /** How a patch changes, a side, when it is shifted right, down, and grows. */
@@ -174,13 +181,19 @@ function slopesOf(template: Float64Array): Float64Array[] {
 
 /** What turns the difference of a patch from the template into a shift right, down, and growth, in sides. */
 function solver(slopes: Float64Array[]): Float64Array[] {
-  const normal = slopes.map((a) => slopes.map((b) => a.reduce((sum, v, p) => sum + WEIGHTS[p]! * v * b[p]!, 0)));
-  for (let k = 0; k < 3; k++) normal[k]![k]! *= 1 + 1e-3;
-  for (let k = 0; k < 3; k++) normal[k]![k]! += 1e-9;
-  const inverse = inverted(normal);
-  return inverse.map((row) =>
-    Float64Array.from({ length: PIXELS }, (_, p) => WEIGHTS[p]! * row.reduce((sum, v, k) => sum + v * slopes[k]![p]!, 0)),
-  );
+  const normal = [0, 1, 2].map(() => [0, 0, 0]);
+  for (let i = 0; i < 3; i++)
+    for (let j = 0; j < 3; j++) {
+      let sum = 0;
+      for (let p = 0; p < PIXELS; p++) sum += WEIGHTS[p]! * slopes[i]![p]! * slopes[j]![p]!;
+      normal[i]![j] = i === j ? sum * (1 + 1e-3) + 1e-9 : sum;
+    }
+  return inverted(normal).map(([a, b, c]) => {
+    const row = new Float64Array(PIXELS);
+    for (let p = 0; p < PIXELS; p++)
+      row[p] = WEIGHTS[p]! * (a! * slopes[0]![p]! + b! * slopes[1]![p]! + c! * slopes[2]![p]!);
+    return row;
+  });
 }
 
 /** Of a symmetric 3 × 3 matrix. */
