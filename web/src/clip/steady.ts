@@ -149,9 +149,9 @@ function sampled(centre: number, side: number, at: Float64Array): { first: numbe
   const width = (BLUR * side) / SIDE;
   return Array.from(AXIS, (place) => {
     const looked = clamp(centre + side * place, at[0]!, at[n - 1]!);
-    const [low, high] = [-6, 6].map((reach) => Math.round((looked + reach * width - at[0]!) / spacing)) as [number, number];
-    const first = Math.max(low, 0); // what lies further off than six widths weighs 10⁻⁸
-    const weights = new Float64Array(Math.min(high, n - 1) + 1 - first);
+    const [middle, reach] = [(looked - at[0]!) / spacing, (6 * width) / spacing]; // further off it weighs 10⁻⁸
+    const first = Math.max(Math.round(middle - reach), 0);
+    const weights = new Float64Array(Math.min(Math.round(middle + reach), n - 1) + 1 - first);
     let total = 0;
     for (let k = 0; k < weights.length; k++) {
       const away = (at[first + k]! - looked) / width;
