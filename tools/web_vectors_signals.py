@@ -87,7 +87,7 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     around = 60 * (1 + 0.0005 * random.normal(size=n))
     if kind == "flicker":
         around *= luma / luma.mean()
-    place = 2 + 0.0005 * random.normal(size=(n, 2))
+    place = 2 + 0.0005 * random.normal(size=(n, 3))
     if kind == "nodding":  # in time with the colour
         place[:, 1] += 2.0 * (rgb[:, 1] / rgb[:, 1].mean() - 1)
     if kind == "light":  # on the face alone

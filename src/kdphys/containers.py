@@ -200,8 +200,8 @@ class Evidence:
         source_fps: frames per second that carried information, before resampling.
         surround: float64 (T,), brightness of the picture around the face, 0–255; NaN, the default, where it is not
             known.
-        place: float64 (T, 2), centre of the face in widths of the face as it was first seen; NaN, the default, where
-            it is not known.
+        place: float64 (T, 3), centre of the face and half of its width, in widths of the face as it was first seen;
+            NaN, the default, where it is not known.
         beat_hz: what a strongly compressed video beats with, see :attr:`Video.beat_hz`; None where it is not known.
     """
 
@@ -217,7 +217,7 @@ class Evidence:
 
     def __post_init__(self) -> None:
         n = len(self.rgb)
-        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,), "surround": (n,), "place": (n, 2)}
+        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,), "surround": (n,), "place": (n, 3)}
         for name in ("surround", "place"):
             if np.ndim(getattr(self, name)) == 0:
                 object.__setattr__(self, name, np.full(shapes[name], np.nan))

@@ -122,12 +122,13 @@ def test_the_beat_of_a_coarse_codec_is_no_pulse_unless_it_is_sure(
     assert (vitals.hr_bpm is None) == refused
 
 
+@pytest.mark.parametrize("way", [1, 2])
 @pytest.mark.parametrize(("nod", "shift", "refused"), [(0.02, 0.0, True), (0.02, 0.4, False), (0.001, 0.0, False)])
-def test_a_head_that_nods_in_time_has_no_heart_rate(nod: float, shift: float, refused: bool) -> None:
-    """A face that beats at 70 and nods at 70, at another rate, or by no more than a heart's recoil."""
+def test_a_head_that_nods_in_time_has_no_heart_rate(nod: float, shift: float, refused: bool, way: int) -> None:
+    """A face that beats at 70 and nods, or comes and goes, at 70, at another rate, or by no more than a heart does."""
     t = np.arange(600) / 30
-    place = 2 + np.random.default_rng(0).normal(0, 0.001, (600, 2))
-    place[:, 1] += nod * np.sin(2 * np.pi * (70 / 60 + shift) * t)
+    place = 2 + np.random.default_rng(0).normal(0, 0.001, (600, 3))
+    place[:, way] += nod * np.sin(2 * np.pi * (70 / 60 + shift) * t)
     vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), place=place)))
     assert (vitals.hr_bpm is None) == refused
     if refused:

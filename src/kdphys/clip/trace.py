@@ -17,9 +17,10 @@ Floats = NDArray[np.floating[Any]]
 #: A stretch without a face, or without frames, longer than this stays a gap, seconds.
 MAX_GAP_S = 0.5
 _PATCHES = GRID * GRID
-#: Where the colours of the patches start in a row; mean R, G, B, luma, clipped share, motion, surround, place come
-#: first.
-COLOURS = 9
+#: Where the place of the face (x, y, half its width) and the colours of the patches are in a row; mean R, G, B, luma,
+#: clipped share, motion, surround come first.
+PLACE = slice(7, 10)
+COLOURS = PLACE.stop
 
 
 def known(surround: Floats) -> Floats:
@@ -76,7 +77,8 @@ class TraceBuilder:
         mean, patches = skin_means(face, weights)
         motion = 0.0
         self._unit = self._unit or max(float(box[2] - box[0]), 1.0)
-        place = (np.asarray(box, float)[:2] + np.asarray(box, float)[2:]) / (2 * self._unit)
+        x0, y0, x1, y1 = (float(v) for v in box)
+        place = np.array([x0 + x1, y0 + y1, x1 - x0]) / (2 * self._unit)
         if self._last is not None:
             last, before = self._last
             side = max(float(box[2] - box[0]), 1.0)
@@ -129,7 +131,7 @@ class TraceBuilder:
             motion=table[:, 5],
             source_fps=self._steps / self._step_s if self._step_s > 0 else 0.0,
             surround=known(table[:, 6]),
-            place=table[:, 7:9],
+            place=table[:, PLACE],
             beat_hz=beat_hz,
         )
         return RgbTrace(rgb, self.fs, t0, valid, evidence)

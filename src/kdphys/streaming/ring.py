@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.trace import COLOURS, MAX_GAP_S, TraceBuilder, known
+from kdphys.clip.trace import COLOURS, MAX_GAP_S, PLACE, TraceBuilder, known
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence
 
@@ -130,5 +130,5 @@ class LiveTrace(TraceBuilder):
         span = self._step_s - step_s
         fps = (self._steps - steps) / span if span > 0 else 0.0
         return Evidence(
-            table[:, :3], patches, table[:, 3], table[:, 4], table[:, 5], fps, known(table[:, 6]), table[:, 7:9]
+            table[:, :3], patches, table[:, 3], table[:, 4], table[:, 5], fps, known(table[:, 6]), table[:, PLACE]
         )

@@ -146,7 +146,7 @@ def _is_grey(evidence: Evidence, start: int, stop: int, fs: float, f0: float) ->
 
 
 def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
-    """Whether the head nods, sways or bounces at ``f0`` (Hz), and hardly at anything else."""
+    """Whether the head nods, sways, bounces, comes and goes at ``f0`` (Hz), and does hardly anything else."""
     if not np.isfinite(evidence.place[start:stop]).all():
         return False
     place = evidence.place[start:stop].T

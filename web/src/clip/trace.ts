@@ -10,7 +10,7 @@ import { GRID, SIZE, SkinWeights, skinMeans } from "./skin";
 export const MAX_GAP_S = 0.5;
 const PATCHES = GRID * GRID;
 /** Columns: R, G, B, luma, clipped, motion, surround, place, the patches' colours, whether each patch was seen. */
-const COLOURS = 9;
+const COLOURS = 10;
 const SEEN = COLOURS + 3 * PATCHES;
 const COLUMNS = SEEN + PATCHES;
 
@@ -24,7 +24,7 @@ export interface Evidence {
   motion: Float64Array;
   sourceFps: number;
   surround: Float64Array; // brightness around the face, NaN where it is not known
-  place: Float64Array; // T × 2, centre of the face in widths of the face as it was first seen
+  place: Float64Array; // T × 3, centre of the face and half of its width, in widths of the face as it was first seen
 }
 
 /** A stretch of a trace: samples `start` … on the clock of `fs` and `t0`. */
@@ -99,6 +99,7 @@ export class TraceBuilder {
     this.unit ||= Math.max(box[2] - box[0], 1);
     row[7] = (box[0] + box[2]) / (2 * this.unit);
     row[8] = (box[1] + box[3]) / (2 * this.unit);
+    row[9] = (box[2] - box[0]) / (2 * this.unit);
     for (let p = 0; p < PATCHES; p++) {
       const colour = patches.subarray(3 * p, 3 * p + 3);
       if (!colour.every(Number.isFinite)) continue;
@@ -161,7 +162,10 @@ export class TraceBuilder {
       motion: column(5),
       sourceFps: span > 0 ? this.steps.length / span : 0,
       surround: column(6).map((v) => (v < 0 ? NaN : v)),
-      place: Float64Array.from({ length: 2 * n }, (_, k) => (at[k >> 1]! < 0 ? NaN : this.table[at[k >> 1]! + 7 + (k & 1)]!)),
+      place: Float64Array.from({ length: 3 * n }, (_, k) => {
+        const slot = at[Math.floor(k / 3)]!;
+        return slot < 0 ? NaN : this.table[slot + 7 + (k % 3)]!;
+      }),
     };
     return { fs: this.fs, t0: this.t0 + from / this.fs, valid, evidence };
   }

@@ -116,9 +116,11 @@ function isGrey(evidence: Evidence, start: number, stop: number, fs: number, f0:
   return off < GREY * Math.hypot(re, im);
 }
 
-/** Whether the head nods, sways or bounces at `f0` (Hz), and hardly at anything else. */
+/** Whether the head nods, sways, bounces, comes and goes at `f0` (Hz), and does hardly anything else. */
 function moves(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
-  const place = [0, 1].map((c) => Float64Array.from({ length: stop - start }, (_, k) => evidence.place[2 * (start + k) + c]!));
+  const place = [0, 1, 2].map((c) =>
+    Float64Array.from({ length: stop - start }, (_, k) => evidence.place[3 * (start + k) + c]!),
+  );
   if (!place.every((x) => x.every(Number.isFinite))) return false;
   const waves = place.map((x) => {
     const middle = mean(x);
