@@ -79,14 +79,13 @@ def waves(model: str, videos: list[Path]) -> list[tuple[np.ndarray, np.ndarray]]
 
 def rates(model: str, videos: list[Path], keys: list[tuple[str, float]]) -> dict[Any, float]:
     """Beats per minute of each window."""
-    from kdphys.dsp import heart_frequency, heart_spectrum
+    from steady import bpm
 
     out = {}
     for video, (wave, times) in zip(videos, waves(model, videos), strict=True):
         for key in (k for k in keys if k[0] == video.stem):
             grid = key[1] + np.arange(300) / 30
-            part = np.interp(grid, times, wave)
-            out[key] = 60 * heart_frequency(*heart_spectrum(part - part.mean(), 30.0, 0.25 / 60))
+            out[key] = bpm(np.interp(grid, times, wave))
     return out
 
 

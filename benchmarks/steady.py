@@ -26,6 +26,7 @@ Row = dict[str, str]
 
 
 def bpm(wave: np.ndarray) -> float:
+    """What kdphys reads off a wave (T,) at 30 Hz."""
     return 60 * heart_frequency(*heart_spectrum(wave - wave.mean(), FS, 0.25 / 60))
 
 

@@ -21,6 +21,15 @@ def test_area_average_without_rounding() -> None:
     assert np.abs(out - np.round(out)).max() > 0.2
 
 
+def test_between_pixels_is_between_their_crops() -> None:
+    rgb = np.random.default_rng(1).integers(0, 256, (90, 100, 3), dtype=np.uint8)
+    box = np.array([10.0, 6, 82, 78])
+    right, below = np.array([1.0, 0, 1, 0]), np.array([0.0, 1, 0, 1])
+    corners = [crop(rgb, box + move, 24) for move in (0 * right, right, below, right + below)]
+    expected = np.tensordot([0.75 * 0.4, 0.25 * 0.4, 0.75 * 0.6, 0.25 * 0.6], corners, 1)
+    assert np.abs(crop(rgb, box + 0.25 * right + 0.6 * below, 24) - expected).max() < 1e-3
+
+
 def test_outside_repeats_the_edge() -> None:
     rgb = np.zeros((40, 40, 3), np.uint8)
     rgb[:, :20] = 200

@@ -1,19 +1,22 @@
 """A face held still: a box that moves with the face's own pixels, to a fraction of one.
 
-A detector's box trembles, comes a few times a second and is smoothed, so that a moving face slides through it; what
-slides is ten times as strong as a pulse. Here each frame's face is laid on the mean of those before (Lucas & Kanade
-1981, in the inverse form of Baker & Matthews 2004: shift and scale), while the box is drawn slowly to the detector's.
+A detector's box trembles, comes a few times a second and is smoothed, so that a moving face slides through it, and an
+edge that slides changes far more than a pulse changes skin. Here each frame's face is laid on the mean of those before
+(Lucas & Kanade 1981, in the inverse form of Baker & Matthews 2004: shift and scale), while the box is drawn slowly to
+the detector's.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import square
+from kdphys.clip.trace import MAX_GAP_S
 from kdphys.containers import Frame
 
 Floats = NDArray[np.floating[Any]]
@@ -24,9 +27,8 @@ _SIDE, _BLUR = 32, 1.2
 _TEMPLATE_S, _LEASH_S = 1.0, 5.0
 #: Further than this from the detector's box, in its sides, or larger or smaller by this ratio, is lost.
 _FAR, _RATIO = 0.25, 1.4
-#: After so long without the face it may look different, seconds.
-_GAP_S = 0.5
-_STEPS = 3
+#: Steps for one frame at most, and how much the face may grow in one.
+_STEPS, _GROWTH = 3, 0.2
 
 _AXIS = ((np.arange(_SIDE) + 0.5) / _SIDE - 0.5).astype(np.float32)
 _BELL = np.exp(-((_AXIS / 0.5) ** 2))
@@ -55,7 +57,7 @@ class Steady:
         """
         x0, y0, x1, y1 = (float(v) for v in square(box, 1.0))
         centre, side = np.array([x0 + x1, y0 + y1]) / 2, x1 - x0
-        if self._template is None or frame.t - self._t > _GAP_S:
+        if self._template is None or frame.t - self._t > MAX_GAP_S:
             self._begin(frame, centre, side)
         else:
             self._follow(frame, centre, side)
@@ -65,14 +67,14 @@ class Steady:
 
     def _begin(self, frame: Frame, centre: Floats, side: float) -> None:
         self._centre, self._side = centre, side
-        grey = _Grey(frame.rgb, centre, side)
-        self._template = grey.patch(centre, side) if grey.seen else None
+        grey = _Grey.around(frame.rgb, centre, side)
+        self._template = grey.patch(centre, side) if grey else None
 
     def _follow(self, frame: Frame, centre: Floats, side: float) -> None:
         assert self._template is not None
         dt = frame.t - self._t
-        grey = _Grey(frame.rgb, self._centre, self._side)
-        if not grey.seen:
+        grey = _Grey.around(frame.rgb, self._centre, self._side)
+        if grey is None:
             self._begin(frame, centre, side)
             return
         slopes = _slopes(self._template)
@@ -84,7 +86,7 @@ class Steady:
         for _ in range(_STEPS):
             dx, dy, grown = (float(v) for v in solve @ (grey.patch(at, size) - self._template).reshape(-1))
             at = at - size * np.array([dx, dy])
-            size *= 1 - grown
+            size *= 1 - min(max(grown, -_GROWTH), _GROWTH)
             if max(abs(dx), abs(dy), abs(grown)) < 1e-3:
                 break
         height, width = frame.rgb.shape[:2]
@@ -102,28 +104,38 @@ class Steady:
         )
 
 
+@dataclass(frozen=True, eq=False)
 class _Grey:
-    """The brightness around a face, shrunk by a whole number so that the face is some 24–48 pixels wide."""
+    """The brightness around a face, shrunk by a whole number so that the face is some 24–48 pixels wide.
 
-    def __init__(self, rgb: NDArray[np.uint8], centre: Floats, side: float) -> None:
+    Args:
+        values: (H, W), 0–255.
+        x, y: (W,) and (H,), where its columns and rows lie in the picture, pixels.
+    """
+
+    values: NDArray[np.float32]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
+
+    @classmethod
+    def around(cls, rgb: NDArray[np.uint8], centre: Floats, side: float) -> Self | None:
+        """None where too little of it is in the picture."""
         height, width = rgb.shape[:2]
         step = max(int(np.ceil(side / 48)), 1)
         x0, y0 = (max(int(v - 0.7 * side), 0) for v in centre)
         across = (min(int(centre[0] + 0.7 * side) + 1, width) - x0) // step
         down = (min(int(centre[1] + 0.7 * side) + 1, height) - y0) // step
-        self.seen = min(across, down) >= 8
-        if not self.seen:
-            return
-        part = cv2.cvtColor(rgb[y0 : y0 + down * step, x0 : x0 + across * step], cv2.COLOR_RGB2GRAY)
+        if min(across, down) < 8:
+            return None
+        part = cv2.cvtColor(rgb[y0 : y0 + down * step, x0 : x0 + across * step], cv2.COLOR_RGB2GRAY).astype(np.float32)
         if step > 1:
-            part = cv2.resize(part.astype(np.float32), (across, down), interpolation=cv2.INTER_AREA)
-        self._values = part.astype(np.float32)
-        self._x = (x0 + step * (np.arange(across) + 0.5)).astype(np.float32)
-        self._y = (y0 + step * (np.arange(down) + 0.5)).astype(np.float32)
+            part = cv2.resize(part, (across, down), interpolation=cv2.INTER_AREA)
+        x, y = (first + step * (np.arange(n) + 0.5) for first, n in ((x0, across), (y0, down)))
+        return cls(np.asarray(part, np.float32), x.astype(np.float32), y.astype(np.float32))
 
     def patch(self, centre: Floats, side: float) -> NDArray[np.float32]:
         """What lies in the square, float32 (32, 32), of mean 0 and spread 1 where the template looks."""
-        values = _bells(centre[1], side, self._y) @ self._values @ _bells(centre[0], side, self._x).T
+        values = _bells(centre[1], side, self.y) @ self.values @ _bells(centre[0], side, self.x).T
         values -= (values * _WEIGHTS).sum()
         values /= np.sqrt((values * values * _WEIGHTS).sum() + 1.0)
         return np.asarray(values, np.float32)

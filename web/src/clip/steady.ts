@@ -8,6 +8,7 @@
 import { clamp } from "../dsp/stats";
 import { square } from "./crop";
 import type { Box, Picture } from "./picture";
+import { MAX_GAP_S } from "./trace";
 
 /** Side of the template, and the width of the Gaussian that samples it, in its pixels. */
 const SIDE = 32;
@@ -18,9 +19,9 @@ const LEASH_S = 5;
 /** Further than this from the detector's box, in its sides, or larger or smaller by this ratio, is lost. */
 const FAR = 0.25;
 const RATIO = 1.4;
-/** After so long without the face it may look different, seconds. */
-const GAP_S = 0.5;
+/** Steps for one picture at most, and how much the face may grow in one. */
 const STEPS = 3;
+const GROWTH = 0.2;
 
 const PIXELS = SIDE * SIDE;
 const AXIS = Float64Array.from({ length: SIDE }, (_, k) => (k + 0.5) / SIDE - 0.5);
@@ -39,7 +40,7 @@ export class Steady {
   follow(picture: Picture, t: number, box: Box): Box {
     const [x0, y0, x1, y1] = square(box, 1);
     const [x, y, side] = [(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0];
-    if (!this.template || t - this.t > GAP_S) this.begin(picture, x, y, side);
+    if (!this.template || t - this.t > MAX_GAP_S) this.begin(picture, x, y, side);
     else this.lay(picture, t - this.t, x, y, side);
     this.t = t;
     const [w, h] = [((box[2] - box[0]) / 2) * (this.side / side), ((box[3] - box[1]) / 2) * (this.side / side)];
@@ -65,7 +66,7 @@ export class Steady {
         for (let p = 0; p < PIXELS; p++) moved[k]! += solve[k]![p]! * (patch[p]! - template[p]!);
       x -= side * moved[0]!;
       y -= side * moved[1]!;
-      side *= 1 - moved[2]!;
+      side *= 1 - clamp(moved[2]!, -GROWTH, GROWTH);
       if (Math.max(...moved.map(Math.abs)) < 1e-3) break;
     }
     const there = x >= 0 && x < picture.width && y >= 0 && y < picture.height;
