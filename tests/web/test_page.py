@@ -100,7 +100,7 @@ def measuring(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def test_heart_rate_of_a_synthetic_person(measuring: Browser, demo_path: Path) -> None:
     truth = json.loads(demo_path.with_suffix(".json").read_text())["hr_bpm"]
     seen = near(measuring, truth, 25)
-    assert seen["shown"] == str(round(float(seen["bpm"])))
+    assert abs(int(seen["shown"]) - float(seen["bpm"])) <= 0.51  # whole beats, of a rate to two decimals
     assert float(seen["sqi"]) >= 0.7
     assert seen["confidence"].endswith("%")
     assert seen["live"].startswith(f"Heart rate {seen['shown']} beats per minute, confidence")
