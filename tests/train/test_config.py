@@ -70,7 +70,7 @@ def test_both_roads_are_shipped() -> None:
         ("seed = true", r"seed must be int, got True"),
         ("[[data.sources]]\nweight = -1", "weight of a source must be positive"),
         ("[[data.sources]]\nkind = 'pool'", "needs a path"),
-        ("[[data.sources]]\nscene = { codek = 'mpeg4' }", "scene takes skin, .*mbps, gop, fps; got codek"),
+        ("[[data.sources]]\nscene = { codek = 'mpeg4' }", "scene takes skin, .*mbps, gop, fps, held; got codek"),
         ("data = 3", r"configuration\.data must be a table"),
         ("[loss]\npearson = -1", r"loss\.pearson must not be negative"),
         ("[run]\npatience = 3", r"need data\.validation"),

@@ -86,7 +86,7 @@ class SourceConfig:
         SOURCES[self.kind]
         _require(self.weight > 0, f"the weight of a source must be positive, got {self.weight}")
         _require(0 <= self.codec_share <= 1, f"codec_share must be between 0 and 1, got {self.codec_share}")
-        allowed = ("skin", "motion", "light", "codec", "hr_bpm", "no_pulse_share", "mbps", "gop", "fps")
+        allowed = ("skin", "motion", "light", "codec", "hr_bpm", "no_pulse_share", "mbps", "gop", "fps", "held")
         _require(set(self.scene) <= set(allowed), f"scene takes {', '.join(allowed)}; got {', '.join(self.scene)}")
         parts = ("train", "val", "test", "all")
         _require(self.part in parts, f"part must be one of {', '.join(parts)}, got {self.part!r}")

@@ -13,7 +13,7 @@ from kdphys.data.synth.heads import BACKGROUND, HAIR, SKIN
 from kdphys.data.synth.paint import paint
 from kdphys.data.synth.render import batches, render_clip
 from kdphys.data.synth.sample import sample_scene
-from kdphys.data.synth.scene import Camera, Light, Motion, Person, Scene
+from kdphys.data.synth.scene import Camera, Codec, Light, Motion, Person, Scene
 from kdphys.data.synth.tracks import make_tracks
 from kdphys.dsp import resample_by_time
 from kdphys.errors import InvalidInputError
@@ -47,6 +47,18 @@ def test_the_same_seed_gives_the_same_bytes(bank: HeadBank, codec: str) -> None:
     assert first.bvp.tobytes() == again.bvp.tobytes()
     other = render_clip(replace(scene, seed=9), 40, 24, bank=bank)
     assert not np.array_equal(first.rgb, other.rgb)
+
+
+@pytest.mark.parametrize("codec", [Codec("none"), Codec("h264", mbps=15.0)], ids=["none", "h264"])
+def test_held_crops_lie_still_on_a_moving_face(bank: HeadBank, codec: Codec) -> None:
+    sway = replace(STILL, kind="sway", sway=0.03, rotation=3.0, speed_hz=0.5)
+    scene = _still(bank, codec=codec, motion=sway)
+    loose = replace(scene, framing=replace(scene.framing, jitter=0.004, lag_s=0.3, follow=True))
+    held = replace(loose, framing=replace(loose.framing, held=True))
+    moving, resting = (render_clip(s, 150, 36, bank=bank).rgb[45:] for s in (loose, held))
+    face = (slice(None), slice(10, 26), slice(10, 26))
+    assert resting[face].std(axis=0).mean() < 0.65 * moving[face].std(axis=0).mean()
+    assert resting.mean() == pytest.approx(moving.mean(), rel=0.1)
 
 
 def test_batches_have_the_promised_shapes_and_ranges(bank: HeadBank) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import crop, square
+from kdphys.clip.steady import Steady
+from kdphys.containers import Frame
 from kdphys.data.synth.compose import Composer
 from kdphys.data.synth.scene import Codec
 from kdphys.data.synth.shade import Shader
@@ -124,13 +126,17 @@ def render_through_codec(shader: Shader, size: int) -> NDArray[np.float32]:
     encode(pictures, file, scene.codec, scene.camera.fps, "matroska")
     file.seek(0)
     out = np.empty((len(windows), size, size, 3), np.float32)
+    steady = Steady() if scene.framing.held else None
     count = 0
     for count, picture in enumerate(decode(file), 1):
         x, y, side = windows[count - 1]
         centre = np.array([x, y]) - low
         centre = np.clip(centre, 1, [width - 1, height - 1])
-        box = square(np.concatenate([centre - side / 2, centre + side / 2]), 1.0)
-        out[count - 1] = crop(picture, box, size)
+        half = side / scene.framing.scale / 2
+        box = np.concatenate([centre - half, centre + half])
+        if steady:
+            box = steady(Frame(picture, float(shader.tracks.times[count - 1])), box)
+        out[count - 1] = crop(picture, square(box, scene.framing.scale), size)
     if count != len(windows):
         raise InvalidInputError(f"codec: {len(windows)} pictures went in, {count} came out")
     return out

@@ -55,6 +55,7 @@ def sample_scene(
     mbps: Sequence[float] | None = None,
     gop: int | None = None,
     fps: float | None = None,
+    held: bool = False,
     textures: int = 0,
 ) -> Scene:
     """Draw a scene; whatever is given is held, the rest is random.
@@ -72,6 +73,7 @@ def sample_scene(
         gop: frames from one whole picture of the codec to the next. FFmpeg's default for MPEG-4, 12, gives a picture
             at 20 frames/s a beat of 100 a minute.
         fps: frames per second of the camera.
+        held: crops that are held still on the face, as :mod:`kdphys.pipeline` gives them to models.
         textures: number of skin textures to choose from; 0 for none.
 
     Raises:
@@ -114,7 +116,7 @@ def sample_scene(
         motion=moves,
         light=lamp,
         camera=camera,
-        framing=framing,
+        framing=replace(framing, held=held),
         codec=coding if gop is None else replace(coding, gop=gop),
     )
 

@@ -118,7 +118,8 @@ class Camera:
 
 @dataclass(frozen=True)
 class Framing:
-    """How the crop lies on the face: a box that the detector would give, × ``scale``."""
+    """How the crop lies on the face: a box that the detector would give, × ``scale``; ``held`` on the face's own pixels
+    (:mod:`kdphys.clip.steady`), or as it trembles, lags and jumps by whole pixels."""
 
     scale: float = 1.5
     loose: float = 1.0
@@ -126,6 +127,7 @@ class Framing:
     jitter: float = 0.002
     lag_s: float = 0.1
     follow: bool = True
+    held: bool = False
 
 
 @dataclass(frozen=True)

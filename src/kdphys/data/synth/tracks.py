@@ -14,6 +14,9 @@ from kdphys.data.synth.scene import Scene
 
 Floats = NDArray[np.floating[Any]]
 
+#: Seconds in which a held box follows the detector's (:mod:`kdphys.clip.steady`).
+_LEASH_S = 5.0
+
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
@@ -140,7 +143,7 @@ def _pose(scene: Scene, t: Floats, heart: Heart) -> dict[str, Floats]:
         "yaw": turn[:, 0],
         "pitch": turn[:, 1],
         "expression": _expression(scene, t, rng),
-        "box": _box(scene, t, shift, scale, turn) if framing.follow else _still_box(scene, n, shift),
+        "box": _box(scene, t, shift, scale, turn, roll) if framing.follow else _still_box(scene, n, shift),
     }
 
 
@@ -180,7 +183,7 @@ def _still_box(scene: Scene, n: int, shift: Floats) -> Floats:
     return out
 
 
-def _box(scene: Scene, t: Floats, shift: Floats, scale: Floats, turn: Floats) -> Floats:
+def _box(scene: Scene, t: Floats, shift: Floats, scale: Floats, turn: Floats, roll: Floats) -> Floats:
     f, n = scene.framing, len(t)
     # A turning head carries its face along (as in face_box).
     centre = shift + turn * [0.2, 0.45]
@@ -192,12 +195,32 @@ def _box(scene: Scene, t: Floats, shift: Floats, scale: Floats, turn: Floats) ->
         for k in range(1, n):
             smooth[k] = keep[k - 1] * smooth[k - 1] + (1 - keep[k - 1]) * target[k]
     smooth += _jitter(scene, n)
-    out = np.empty((n, 3))
     px = scene.camera.face_px
-    # The crop's corners are whole pixels of the picture.
-    out[:, :2] = np.round((smooth[:, :2] + f.shift) * px) / px
+    # What passes through an encoder is held by the real thing, on its pixels.
+    held = f.held and scene.codec.kind in ("none", "approx")
+    if held:
+        # Found by running the real thing on turning heads: the middle of the face goes with it, and swings with the neck.
+        still = np.concatenate([shift + turn * [0.32, 0.43] + roll[:, None] * [0.5, 0], target[:, 2:]], 1)
+        smooth = still + _held(scene, t, smooth - still)
+    out = np.empty((n, 3))
+    out[:, :2] = smooth[:, :2] + f.shift
+    if not held:  # the crop's corners are whole pixels of the picture
+        out[:, :2] = np.round(out[:, :2] * px) / px
     out[:, 2] = np.round(np.exp(smooth[:, 2]) * f.loose * f.scale * px) / (px * f.scale)
     return out
+
+
+def _held(scene: Scene, t: Floats, error: Floats) -> Floats:
+    """What is left of the detector's errors (N, 3) in a box that is held on the face's pixels: it is drawn to the
+    detector's slowly, and the finding of the face trembles a little with the noise of the picture."""
+    keep = np.exp(-np.diff(t) / _LEASH_S)
+    left = np.empty_like(error)
+    left[0] = error[0]
+    for k in range(1, len(t)):
+        left[k] = keep[k - 1] * left[k - 1] + (1 - keep[k - 1]) * error[k]
+    rng = scene.rng("held")
+    tremble = np.exp(rng.uniform(np.log(1e-4), np.log(1e-3)))
+    return np.asarray(left + tremble * rng.standard_normal((len(t), 3)))
 
 
 def _light(scene: Scene, t: Floats) -> dict[str, Floats]:
