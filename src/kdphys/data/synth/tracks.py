@@ -199,7 +199,7 @@ def _box(scene: Scene, t: Floats, shift: Floats, scale: Floats, turn: Floats, ro
     # What passes through an encoder is held by the real thing, on its pixels.
     held = f.held and scene.codec.kind in ("none", "approx")
     if held:
-        # Found by running the real thing on turning heads: the middle of the face goes with it, and swings with the neck.
+        # Found by running the real thing on turning heads: the middle of the face turns, and swings with the neck.
         still = np.concatenate([shift + turn * [0.32, 0.43] + roll[:, None] * [0.5, 0], target[:, 2:]], 1)
         smooth = still + _held(scene, t, smooth - still)
     out = np.empty((n, 3))
