@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from kdphys.train.config import (
     TrainConfig,
 )
 from kdphys.train.data import ClipBatch
-from kdphys.train.loop import fit
+from kdphys.train.loop import fit, precision
 from kdphys.train.task import PulseTask, rate_of_change, supervised
 from tests.train.clips import make_pool
 
@@ -82,6 +83,14 @@ def test_bf16_channels_last_run_logs_validates_and_exports_the_mean(pool: Path, 
     assert any(not torch.equal(v, checkpoint["state_dict"][f"model.{k}"]) for k, v in model.state_dict().items())
     assert saved.recipe["steps"] == 4
     assert saved.options == SMALL.options
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").exists(), reason="the processor is asked by Linux's own list")
+def test_bfloat16_is_taken_only_where_the_processor_computes_with_it() -> None:
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    able = {"amx_bf16", "avx512_bf16", "bf16"} & set(flags.group(1).split() if flags else ())
+    assert precision(RunConfig(accelerator="cpu")) == ("bf16-mixed" if able else "32-true")
+    assert precision(RunConfig("16-true", accelerator="cpu")) == "16-true"
 
 
 def test_it_learns(pool: Path, tmp_path: Path) -> None:

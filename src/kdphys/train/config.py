@@ -208,7 +208,8 @@ class RunConfig:
     """How it runs and what is kept.
 
     Args:
-        precision: of Lightning: "bf16-mixed", "32-true", …
+        precision: of Lightning: "bf16-mixed", "32-true", …; "auto" takes bfloat16 where the machine computes with it,
+            and 32 bits elsewhere (without its instructions a processor is several times slower in bfloat16).
         channels_last: memory format of the convolutions.
         accelerator, devices, nodes: of Lightning.
         validate_every, checkpoint_every, log_every: steps.
@@ -216,7 +217,7 @@ class RunConfig:
         export: which weights become the result: "last" or the "best" of the validations.
     """
 
-    precision: str = "bf16-mixed"
+    precision: str = "auto"
     channels_last: bool = True
     accelerator: str = "auto"
     devices: int = 1

@@ -24,7 +24,7 @@ from kdphys.models import create
 from kdphys.models.base import PulseModel
 from kdphys.models.weights import SavedWeights, load_into, load_weights, read_spec, save_weights
 from kdphys.train.callbacks import EMA, MaxMinutes
-from kdphys.train.config import TrainConfig, dump_config, parse_config
+from kdphys.train.config import RunConfig, TrainConfig, dump_config, parse_config
 from kdphys.train.data import Fixed, Mixture, Steps
 from kdphys.train.distill import Distiller
 from kdphys.train.task import PulseTask
@@ -146,6 +146,18 @@ def _callbacks(config: TrainConfig, out: Path, max_minutes: float | None, ema: E
     return callbacks
 
 
+def precision(run: RunConfig) -> Any:
+    """What Lightning calls the number format of a run: as configured, or what the machine is fast in."""
+    if run.precision != "auto":
+        return run.precision
+    if run.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        ask = getattr(torch.cpu, "get_capabilities", None)  # older ones cannot tell
+        fast = ask is None or any(ask().get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    return "bf16-mixed" if fast else "32-true"
+
+
 def keep_memory() -> None:
     """Let the C library (glibc) keep what the system gave it.
 
@@ -207,7 +219,7 @@ def fit(
             accelerator=config.run.accelerator,
             devices=config.run.devices,
             num_nodes=config.run.nodes,
-            precision=config.run.precision,
+            precision=precision(config.run),
             max_steps=config.optim.steps,
             max_epochs=-1,
             gradient_clip_val=config.optim.clip or None,
