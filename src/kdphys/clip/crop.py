@@ -5,6 +5,7 @@ Rounding to 8 bits between decoding and averaging would cost signal: the pulse i
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -23,9 +24,9 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 def square(box: Floats, scale: float = BOX_SCALE) -> Floats:
     """The square around the centre of ``box`` (x0, y0, x1, y1) whose side is ``scale`` × the mean of its sides."""
-    centre = (box[:2] + box[2:]) / 2
-    half = scale * float(np.mean(box[2:] - box[:2])) / 2
-    return np.concatenate([centre - half, centre + half])
+    x0, y0, x1, y1 = (float(v) for v in box)
+    x, y, half = (x0 + x1) / 2, (y0 + y1) / 2, scale * ((x1 - x0 + y1 - y0) / 2) / 2
+    return np.array([x - half, y - half, x + half, y + half])
 
 
 def surround(rgb: NDArray[np.uint8], box: Floats) -> float:
@@ -43,9 +44,13 @@ def surround(rgb: NDArray[np.uint8], box: Floats) -> float:
     """
     step = max(min(rgb.shape[:2]) // 60, 1)
     seen = np.ascontiguousarray(rgb[step // 2 :: step, step // 2 :: step])
-    x0, y0, x1, y1 = np.clip(np.ceil((square(box) - step // 2) / step), 0, [*seen.shape[1::-1]] * 2).astype(int)
-    count = seen.shape[0] * seen.shape[1] - (x1 - x0) * (y1 - y0)
-    if count < 0.05 * seen.shape[0] * seen.shape[1]:
+    down, across = seen.shape[:2]
+    first, ends = step // 2, (across, down, across, down)
+    x0, y0, x1, y1 = (
+        int(min(max(math.ceil((v - first) / step), 0), end)) for v, end in zip(square(box).tolist(), ends, strict=True)
+    )
+    count = down * across - (x1 - x0) * (y1 - y0)
+    if count < 0.05 * down * across:
         return float("nan")
     total = np.array(cv2.sumElems(seen)[:3])
     if x1 > x0 and y1 > y0:

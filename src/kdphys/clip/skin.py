@@ -59,9 +59,8 @@ class SkinWeights:
             self._weights = self._compute(face)
             self._t = self._t_weights = t
             return self._weights
-        share = np.float32(1.0 - np.exp(-max(t - self._t, 0.0) / self.tau_s))
+        cv2.accumulateWeighted(face, self._mean, 1.0 - float(np.exp(-max(t - self._t, 0.0) / self.tau_s)))
         self._t = t
-        self._mean += share * (face - self._mean)
         if t - self._t_weights >= 0.2:
             share = np.float32(1.0 - np.exp(-(t - self._t_weights) / self.tau_s))
             self._weights = self._weights + share * (self._compute(self._mean) - self._weights)

@@ -80,11 +80,13 @@ class Steady:
         slopes = _slopes(self._template)
         weighted = slopes * _WEIGHTS.reshape(-1)
         normal = (weighted @ slopes.T).astype(float)
-        normal += np.diag(1e-3 * np.diag(normal) + 1e-9)
-        solve = np.linalg.inv(normal) @ weighted
+        normal.flat[::4] *= 1 + 1e-3
+        normal.flat[::4] += 1e-9
+        solve = np.linalg.inv(normal)
         at, size = self._centre, self._side
         for _ in range(_STEPS):
-            dx, dy, grown = (float(v) for v in solve @ (grey.patch(at, size) - self._template).reshape(-1))
+            change = (grey.patch(at, size) - self._template).reshape(-1)
+            dx, dy, grown = (solve @ (weighted @ change)).tolist()
             at = at - size * np.array([dx, dy])
             size *= 1 - min(max(grown, -_GROWTH), _GROWTH)
             if max(abs(dx), abs(dy), abs(grown)) < 1e-3:
@@ -122,37 +124,47 @@ class _Grey:
         """None where too little of it is in the picture."""
         height, width = rgb.shape[:2]
         step = max(int(np.ceil(side / 48)), 1)
-        x0, y0 = (max(int(v - 0.7 * side), 0) for v in centre)
-        across = (min(int(centre[0] + 0.7 * side) + 1, width) - x0) // step
-        down = (min(int(centre[1] + 0.7 * side) + 1, height) - y0) // step
+        cx, cy = centre.tolist()
+        x0, y0 = (max(int(v - 0.7 * side), 0) for v in (cx, cy))
+        across = (min(int(cx + 0.7 * side) + 1, width) - x0) // step
+        down = (min(int(cy + 0.7 * side) + 1, height) - y0) // step
+        ends = ((x0, across), (y0, down))
         if min(across, down) < 8:
             return None
         part = cv2.cvtColor(rgb[y0 : y0 + down * step, x0 : x0 + across * step], cv2.COLOR_RGB2GRAY).astype(np.float32)
         if step > 1:
             part = cv2.resize(part, (across, down), interpolation=cv2.INTER_AREA)
-        x, y = (first + step * (np.arange(n) + 0.5) for first, n in ((x0, across), (y0, down)))
-        return cls(np.asarray(part, np.float32), x.astype(np.float32), y.astype(np.float32))
+        x, y = (np.float32(first + step / 2) + np.float32(step) * np.arange(n, dtype=np.float32) for first, n in ends)
+        return cls(np.asarray(part, np.float32), x, y)
 
     def patch(self, centre: Floats, side: float) -> NDArray[np.float32]:
         """What lies in the square, float32 (32, 32), of mean 0 and spread 1 where the template looks."""
         values = _bells(centre[1], side, self.y) @ self.values @ _bells(centre[0], side, self.x).T
-        values -= (values * _WEIGHTS).sum()
-        values /= np.sqrt((values * values * _WEIGHTS).sum() + 1.0)
+        values -= np.vdot(values, _WEIGHTS)
+        values /= np.sqrt(np.vdot(values * values, _WEIGHTS) + np.float32(1.0))
         return np.asarray(values, np.float32)
 
 
 def _bells(centre: float, side: float, at: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights (32, N) of the pixels at ``at`` for each row or column of a patch; beyond the last it goes on like it."""
     looked_at = np.minimum(np.maximum(np.float32(centre) + np.float32(side) * _AXIS, at[0]), at[-1])
-    away = (at - looked_at[:, None]) * np.float32(_SIDE / side / _BLUR)
+    away = at - looked_at[:, None]
+    away *= np.float32(_SIDE / side / _BLUR)
     away *= away
     away *= np.float32(-0.5)
-    weights = np.exp(away)
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
+    weights = np.exp(away, out=away)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return np.asarray(weights, np.float32)
 
 
 def _slopes(patch: NDArray[np.float32]) -> NDArray[np.float32]:
     """How a patch changes, a side, when it is shifted right, down, and grows: (3, 1024)."""
-    down, right = np.gradient(patch, np.float32(1 / _SIDE))
-    grown = right * _AXIS + down * _AXIS[:, None]
-    return np.stack([right.reshape(-1), down.reshape(-1), grown.reshape(-1)])
+    out = np.empty((3, _SIDE, _SIDE), np.float32)
+    right, down, grown = out
+    for slope, values in ((right.T, patch.T), (down, patch)):
+        np.subtract(values[2:], values[:-2], out=slope[1:-1])
+        slope[1:-1] *= np.float32(_SIDE / 2)
+        slope[0], slope[-1] = _SIDE * (values[1] - values[0]), _SIDE * (values[-1] - values[-2])
+    np.multiply(right, _AXIS, out=grown)
+    grown += down * _AXIS[:, None]
+    return out.reshape(3, -1)
