@@ -23,8 +23,10 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 demo: $(VENV)/.base
 	$(BIN)/kdphys demo --plot out/demo.png --force
 
+# On all cores at once, and then, one after the other, what runs in real time.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -q -m alone
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks tools

@@ -12,6 +12,15 @@ import kdphys
 from kdphys.containers import Evidence, Frame, RgbTrace
 
 ASSETS = Path(kdphys.__file__).parent / "assets"
+#: Folders whose tests need the machine for themselves: cameras, browsers and servers in real time.
+ALONE = ("live", "serve", "web")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in ALONE:
+            item.add_marker(pytest.mark.alone)
 
 
 @pytest.fixture(scope="session")
