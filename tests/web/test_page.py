@@ -58,15 +58,25 @@ def begin(browser: Browser, address: str) -> None:
 
 
 def near(browser: Browser, bpm: float, seconds: float, within: float = 3.0) -> dict[str, Any]:
-    """Wait for the first heart rate; one further than `within` bpm from the truth fails."""
+    """Wait for the first heart rate; one further than `within` bpm from the truth fails.
+
+    On a machine that is too busy the browser's make-believe camera shows its film slower, and the heart in it beats
+    slower, too: the frames that came in the last 8 s tell.
+    """
+    came: list[tuple[float, int]] = []
 
     def answer() -> dict[str, Any] | None:
         seen = look(browser)
         assert not seen["problem"]
+        came.append((time.monotonic(), int(seen.get("processed", 0)) + int(seen.get("dropped", 0))))
         return seen if seen["bpm"] else None
 
     seen: dict[str, Any] = browser.wait(answer, f"a heart rate (now: {look(browser)})", seconds)
-    assert abs(float(seen["bpm"]) - bpm) <= within, seen
+    (t0, first), (t1, last) = next(c for c in came if c[0] >= came[-1][0] - 8), came[-1]
+    speed = min((last - first) / max(t1 - t0, 0.1) / films.FPS, 1.0)
+    slow = bpm * speed if speed < 0.95 else bpm
+    error = min(abs(float(seen["bpm"]) - rate) for rate in (bpm, slow))
+    assert error <= within, f"{seen}, at {speed:.2f} of the film's speed"
     return seen
 
 
@@ -105,7 +115,7 @@ def test_heart_rate_of_a_synthetic_person(measuring: Browser, demo_path: Path) -
     assert seen["confidence"].endswith("%")
     assert seen["live"].startswith(f"Heart rate {seen['shown']} beats per minute, confidence")
     assert float(seen["fps"]) > 8
-    assert int(seen["processed"]) > 100
+    assert int(seen["processed"]) > 64  # 8 a second, for the 8 s of a first heart rate
 
 
 def test_focus_is_seen(measuring: Browser) -> None:
