@@ -23,8 +23,10 @@ Floats = NDArray[np.floating[Any]]
 
 #: Side of the template, and the width of the Gaussian that samples it, in its pixels.
 _SIDE, _BLUR = 32, 1.2
-#: Seconds: memory of the template, and of the box for the detector's.
-_TEMPLATE_S, _LEASH_S = 1.0, 5.0
+#: Seconds in which the box is drawn to the detector's.
+LEASH_S = 5.0
+#: Memory of the template, seconds.
+_TEMPLATE_S = 1.0
 #: Further than this from the detector's box, in its sides, or larger or smaller by this ratio, is lost.
 _FAR, _RATIO = 0.25, 1.4
 #: Steps for one frame at most, and how much the face may grow in one.
@@ -96,7 +98,7 @@ class Steady:
         if not near or not 1 / _RATIO < size / side < _RATIO:
             self._begin(frame, centre, side)
             return
-        home = min(dt / _LEASH_S, 1.0)
+        home = min(dt / LEASH_S, 1.0)
         way = home * np.array([*(centre - at), side - size])
         self._centre, self._side = at + way[:2], size + way[2]
         # The template comes along, or it would hold the box back.

@@ -8,14 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.clip.steady import LEASH_S
 from kdphys.data.synth.heads import EXPRESSIONS
 from kdphys.data.synth.pulse import Heart, realise
 from kdphys.data.synth.scene import Scene
 
 Floats = NDArray[np.floating[Any]]
-
-#: Seconds in which a held box follows the detector's (:mod:`kdphys.clip.steady`).
-_LEASH_S = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,12 +186,7 @@ def _box(scene: Scene, t: Floats, shift: Floats, scale: Floats, turn: Floats, ro
     # A turning head carries its face along (as in face_box).
     centre = shift + turn * [0.2, 0.45]
     target = np.concatenate([centre, np.log(scale)[:, None]], 1)
-    smooth = target.copy()
-    if f.lag_s > 0 and n > 1:
-        dt = np.diff(t)
-        keep = np.exp(-dt / f.lag_s)
-        for k in range(1, n):
-            smooth[k] = keep[k - 1] * smooth[k - 1] + (1 - keep[k - 1]) * target[k]
+    smooth = _late(target, t, f.lag_s) if f.lag_s > 0 else target.copy()
     smooth += _jitter(scene, n)
     px = scene.camera.face_px
     # What passes through an encoder is held by the real thing, on its pixels.
@@ -210,14 +203,19 @@ def _box(scene: Scene, t: Floats, shift: Floats, scale: Floats, turn: Floats, ro
     return out
 
 
+def _late(x: Floats, t: Floats, tau_s: float) -> Floats:
+    """Tracks (N, K) that follow ``x`` at times (N,) with a time constant in seconds."""
+    keep = np.exp(-np.diff(t) / tau_s)
+    out = x.copy()
+    for k in range(1, len(t)):
+        out[k] = keep[k - 1] * out[k - 1] + (1 - keep[k - 1]) * x[k]
+    return out
+
+
 def _held(scene: Scene, t: Floats, error: Floats) -> Floats:
     """What is left of the detector's errors (N, 3) in a box that is held on the face's pixels: it is drawn to the
     detector's slowly, and the finding of the face trembles a little with the noise of the picture."""
-    keep = np.exp(-np.diff(t) / _LEASH_S)
-    left = np.empty_like(error)
-    left[0] = error[0]
-    for k in range(1, len(t)):
-        left[k] = keep[k - 1] * left[k - 1] + (1 - keep[k - 1]) * error[k]
+    left = _late(error, t, LEASH_S)
     rng = scene.rng("held")
     tremble = np.exp(rng.uniform(np.log(1e-4), np.log(1e-3)))
     return np.asarray(left + tremble * rng.standard_normal((len(t), 3)))
