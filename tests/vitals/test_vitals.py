@@ -110,6 +110,22 @@ def test_what_beats_around_the_face_too_is_the_light(swing: float, shift: float,
     assert (vitals.hr_bpm is None) == refused
 
 
+@pytest.mark.parametrize(("lit_s", "shift", "refused"), [(10.0, 0.0, False), (35.0, 0.0, True), (35.0, 0.4, False)])
+def test_what_many_windows_know_to_be_the_light_is_no_pulse_in_the_others(
+    lit_s: float, shift: float, refused: bool
+) -> None:
+    """A minute that beats at 70; for a while one sees that the lamp does, too, or that it beats at another rate."""
+    trace = face_trace(60, 70.0, noise=0.002, amplitude=0.01)
+    t = np.arange(1800) / 30
+    luma = 120 * (1 + 0.01 * np.sin(2 * np.pi * 70 / 60 * t))
+    swing = np.where(t < lit_s, 0.01, 0.0) * np.sin(2 * np.pi * (70 / 60 + shift) * t)
+    around = 60 * (1 + swing + np.random.default_rng(0).normal(0, 0.0005, 1800))
+    vitals = measure_vitals(load_method("pos").pulse(changed(trace, luma=luma, surround=around)))
+    assert sum(w.hr_bpm is not None for w in vitals.course) > 15
+    assert vitals.hr_bpm == (None if refused else pytest.approx(70, abs=1))
+    assert vitals.reasons == (("flickering light",) if refused else ())
+
+
 @pytest.mark.parametrize(
     ("beat_hz", "noise", "refused"),
     [(70 / 60, 0.01, True), (72 / 60, 0.01, True), (75 / 60, 0.01, False), (None, 0.01, False), (70 / 60, 0.0, False)],

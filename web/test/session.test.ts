@@ -84,6 +84,24 @@ describe("a session", () => {
     expect(bvpCsv(session).split("\n").length).toBeGreaterThan(300);
   }, 60_000);
 
+  it("does not forget, half a minute later, that the picture around the face beats with it", async () => {
+    const session = open({ now: [BOX] });
+    const reasons: (string | null)[] = [];
+    for (let k = 0; k < 36 * 30; k++) {
+      const picture = person(k / 30, 72, HUE, 1);
+      const lamp = 1 - 0.012 * Math.sin((2 * Math.PI * 72 * k) / 30 / 60);
+      for (let i = 0; i < WIDTH * HEIGHT; i++) {
+        const [x, y] = [i % WIDTH, Math.floor(i / WIDTH)];
+        const skin = x >= BOX[0] && x < BOX[2] && y >= BOX[1] && y < BOX[3];
+        for (let c = 0; c < 3 && !skin; c++) picture.data[4 * i + c] = Math.round(picture.data[4 * i + c]! * lamp);
+      }
+      const update = await session.push(picture, k / 30);
+      if (update && k > 9 * 30) reasons.push(update.hr.reason);
+    }
+    expect(reasons.length).toBeGreaterThan(25);
+    expect(new Set(reasons)).toEqual(new Set(["flickering light"]));
+  }, 60_000);
+
   it("says nothing of a still picture", async () => {
     const session = open({ now: [BOX] });
     const photo = person(0, 72, HUE, 1);

@@ -26,7 +26,7 @@ _ALONE = 0.4
 #: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing, unless the SQI is as high
 #: as this.
 _BEAT_HZ = 0.05
-_BEAT_SQI = 0.9
+_BEAT_SQI = 0.97
 #: Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
 #: band. The recoil of a heartbeat moves a head at rest by a tenth of that.
 _NOD = 0.008

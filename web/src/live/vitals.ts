@@ -35,13 +35,17 @@ export function cut(pulse: Pulse, start: number, stop: number): Pulse {
     t0: pulse.t0 + start / fs,
     valid: pulse.valid.subarray(start, stop),
     scale: pulse.scale?.subarray(start, stop) ?? null,
+    // Named one by one, so that a field that is forgotten here does not compile.
     evidence: e && {
-      ...e,
       rgb: e.rgb.subarray(3 * start, 3 * stop),
       patches: e.patches.subarray(3 * e.nPatches * start, 3 * e.nPatches * stop),
+      nPatches: e.nPatches,
       luma: e.luma.subarray(start, stop),
       clipped: e.clipped.subarray(start, stop),
       motion: e.motion.subarray(start, stop),
+      sourceFps: e.sourceFps,
+      surround: e.surround.subarray(start, stop),
+      place: e.place.subarray(3 * start, 3 * stop),
     },
   };
 }
