@@ -1,7 +1,7 @@
 """Heart rate from fingertip camera traces against oximeters and ECG: ``python benchmarks/finger.py``.
 
 Reads the Welltory and oximetry recordings under ``KDPHYS_RECORDINGS``; prints MAE in 10 s windows at full coverage and
-at the coverage that the software dares, and the risk–coverage curve.
+at the coverage that the software dares, and the risk–coverage curve; and variability against the chest strap.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
 from kdphys.containers import Evidence, RgbTrace
 from kdphys.dsp import resample_by_time
 from kdphys.pulse.estimate import load_method
+from kdphys.vitals import hrv, measure_vitals
 from kdphys.vitals.heart_rate import hr_course
 
 ROOT = Path(os.environ.get("KDPHYS_RECORDINGS", "../shared/recordings")) / "finger"
@@ -65,6 +67,25 @@ def _number(text: str) -> float:
         return np.nan
 
 
+def variability(method: str) -> None:
+    """SDNN and RMSSD against the intervals of the chest strap, as they are told and without the limit of noise."""
+    pulses = [(load_method(method).pulse(rgb), 60000 / bpm) for _, rgb, _, bpm in welltory()]
+    for limit, label in ((hrv.NOISE, "told"), (np.inf, "without the limit of noise")):
+        with patch.object(hrv, "NOISE", limit):
+            told = [(measure_vitals(pulse).hrv, rr) for pulse, rr in pulses]
+        for name, true in (("sdnn", np.std), ("rmssd", lambda rr: np.sqrt(np.mean(np.diff(rr) ** 2)))):
+            ratios = np.array([v[name].value / true(plausible(rr)) for v, rr in told if v[name].value is not None])
+            near = np.mean(np.abs(ratios - 1) <= 0.25) if len(ratios) else np.nan
+            print(f"  {label}: {name} of {len(ratios)} of {len(told)}, within 25 % of the truth {near:.0%}"
+                  f" (ratios {ratios.min(initial=9):.2f}–{ratios.max(initial=0):.2f})")  # fmt: skip
+
+
+def plausible(rr: np.ndarray) -> np.ndarray:
+    """The intervals of the reference that :mod:`kdphys.vitals.beats` would accept."""
+    around = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(rr, 3, mode="edge"), 7), axis=1)
+    return rr[np.abs(rr - around) < 0.3 * around]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--method", default="channel")
@@ -108,6 +129,8 @@ def main() -> None:
         for share in (1.0, 0.9, 0.8, 0.7, 0.5, 0.3):
             n = max(round(share * len(ranked)), 1)
             print(f"  best {share:4.0%} by SQI MAE {ranked[:n].mean():.2f} bpm")
+        if load is welltory:
+            variability(options.method)
 
 
 if __name__ == "__main__":

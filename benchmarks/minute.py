@@ -3,8 +3,8 @@
 What a longer recording says is the median of its windows of 10 s, and what makes a few of them wrong may last: the beat
 of a codec, a light. So here are synthetic people (heads that no training saw) of 60 s through H.264 at 0.12–1 Mb/s,
 MPEG-4 at 0.15–1.5 Mb/s (a whole picture every 12 or 250 frames) and MJPEG at 1.5–6 Mb/s, at 20, 25 or 30 frames/s; one
-of four has no pulse. The first run renders them into ``runs/minute``. The rules of
-:mod:`kdphys.vitals` were looked at with the set "tuning"; "test" is for judging them.
+of four has no pulse. The first run renders them into ``runs/minute``. The set "tuning" was looked at while the rules
+were made; "test" is for judging them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from kdphys.data.synth import BankSpec, load_bank, render_video, sample_scene
 from kdphys.data.synth.presets import BENCH_BANK
+from kdphys.dsp import spectrum
 from kdphys.pipeline import measure_all
 
 #: name → (heads, first seed, number of recordings)
@@ -33,11 +34,13 @@ MOTIONS = {"still": 0.35, "sway": 0.2, "talking": 0.15, "rotation": 0.1, "period
 
 @dataclass(frozen=True)
 class Outcome:
-    """One recording: its codec, its true rate (NaN without a pulse) and what was said."""
+    """One recording: its codec, and what is true (NaN without a pulse) and was said, in bpm, brpm and ms."""
 
     codec: str
     true_bpm: float
     hr_bpm: float | None
+    respiration: tuple[float, float | None]
+    rmssd: tuple[float, float | None]
 
 
 def render_one(folder: Path, which: str, k: int) -> Path:
@@ -65,9 +68,16 @@ def render_one(folder: Path, which: str, k: int) -> Path:
 def measure_one(path: Path, method: str) -> Outcome:
     """What ``kdphys measure`` says of it."""
     document = json.loads(path.with_suffix(".json").read_text())
-    said = measure_all(path, method)[0].vitals.hr_bpm
+    table = np.genfromtxt(path.with_suffix(".csv"), delimiter=",", names=True)
+    said = measure_all(path, method)[0].vitals
     true = document["hr_bpm"]
-    return Outcome(document["conditions"]["codec"], np.nan if true is None else true, said)
+    true_bpm = np.nan if true is None else true
+    frequencies, power = spectrum(table["resp"], 1 / float(np.median(np.diff(table["time"]))), 0.1 / 60)
+    breaths = 60 * float(frequencies[power.argmax()])
+    rates = table["hr_bpm"][np.flatnonzero(np.diff(table["hr_bpm"]))]  # of each interval that ends inside
+    rmssd = float(np.sqrt(np.mean(np.diff(60000 / rates[1:]) ** 2))) if len(rates) > 10 else np.nan
+    told = said.hrv["rmssd"].value
+    return Outcome(document["conditions"]["codec"], true_bpm, said.hr_bpm, (breaths, said.rr_brpm), (rmssd, told))
 
 
 def row(label: str, outcomes: list[Outcome]) -> str:
@@ -77,6 +87,12 @@ def row(label: str, outcomes: list[Outcome]) -> str:
     error = f"{off.mean():.1f}" if len(off) else "–"
     told = sum(o.hr_bpm is not None for o in without)
     return f"| {label} | {len(off)} of {len(living)} | {error} | {(off > 5).sum()} | {told} of {len(without)} |"
+
+
+def told(label: str, unit: str, pairs: list[tuple[float, float | None]]) -> str:
+    off = np.array([abs(said - true) for true, said in pairs if said is not None])
+    errors = f", off by {off.mean():.1f} {unit}, at most {off.max():.1f}" if len(off) else ""
+    return f"{label}: told in {len(off)} of {len(pairs)}{errors}"
 
 
 def main() -> None:
@@ -100,6 +116,12 @@ def main() -> None:
             print(row(f"{name}, all", outcomes))
             for kind in CODECS:
                 print(row(f"{name}, {kind}", [o for o in outcomes if o.codec == kind]), flush=True)
+            right = [o for o in outcomes if o.hr_bpm is not None and np.isfinite(o.true_bpm)]
+            print(
+                f"\nof the {len(right)} with a heart rate: "
+                + told("respiration", "brpm", [o.respiration for o in right])
+            )
+            print(told("RMSSD", "ms", [o.rmssd for o in right]) + "\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -151,6 +151,18 @@ def estimate(e: Any) -> Json:
     return {"value": e.value, "unit": e.unit, "confidence": e.confidence, "min_s": e.min_s, "reason": e.reason}
 
 
+def hrv_vectors(noise_s: float) -> Json:
+    """Three minutes of a heart that breathes and has slow rhythms, whose beats are found as well as that."""
+    beats = [0.5]
+    while beats[-1] < 180:
+        t = beats[-1]
+        beats.append(t + 0.9 * (1 + 0.05 * np.sin(2 * np.pi * 0.25 * t) + 0.03 * np.sin(2 * np.pi * 0.1 * t)))
+    found = np.array(beats) + rng(31).normal(0, noise_s, len(beats))
+    intervals = np.stack([found[1:], 1000 * np.diff(found)], axis=1)
+    told = {name: estimate(value) for name, value in variability(intervals, 2, 0.9).items()}
+    return {"intervals": intervals.tolist(), "left_out": 2, "hrv": told}
+
+
 def vitals_vectors() -> Json:
     """A long pulse with a gap: its shape, beats, variability and respiration."""
     rgb = skin_rgb(int(140 * FS), 60, 66, 0.006, 0.0008)
@@ -182,5 +194,6 @@ def vitals_vectors() -> Json:
         "left_out": left_out,
         "hrv": {name: estimate(value) for name, value in variability(intervals, left_out, 0.9).items()},
         "hrv_short": {name: estimate(value) for name, value in variability(intervals[:50], left_out, 0.9).items()},
+        "hearts": [hrv_vectors(noise_s) for noise_s in (0.002, 0.01, 0.03)],
         "rr": estimate(respiration(pulse, beats, intervals, 0.9)),
     }

@@ -14,7 +14,7 @@ from kdphys.errors import InvalidInputError
 from kdphys.pulse.estimate import load_method
 from kdphys.vitals import measure_vitals
 from kdphys.vitals.heart_rate import heart_rate, hr_course
-from kdphys.vitals.hrv import variability
+from kdphys.vitals.hrv import timing_noise, variability
 from kdphys.vitals.quality import FEATURES, SQI_THRESHOLD, Judge
 from tests.conftest import face_trace, pulse_wave
 
@@ -86,7 +86,7 @@ def changed(trace: RgbTrace, **fields: object) -> RgbTrace:
     ("fields", "reason"),
     [
         ({"luma": np.full(600, 9.0)}, "too dark"),
-        ({"clipped": np.full(600, 0.6)}, "over-exposed"),
+        ({"clipped": np.full(600, 0.7)}, "over-exposed"),
         ({"source_fps": 5.0}, "fs too low"),
     ],
 )
@@ -94,6 +94,18 @@ def test_the_reason_is_given(fields: dict[str, object], reason: str) -> None:
     vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), **fields)))
     assert vitals.hr_bpm is None
     assert vitals.reasons == (reason,)
+
+
+@pytest.mark.parametrize(
+    ("share", "hr", "reasons"),
+    [(0.5, 70.0, ()), (0.5, None, ("over-exposed",)), (0.2, None, ("no periodic component",))],
+)
+def test_half_an_over_exposed_face_may_still_beat(share: float, hr: float | None, reasons: tuple[str, ...]) -> None:
+    """And where it does not, the light is what is said to be wrong."""
+    trace = changed(face_trace(20, hr), clipped=np.full(600, share))
+    vitals = measure_vitals(load_method("pos").pulse(trace))
+    assert vitals.hr_bpm == (hr and pytest.approx(hr, abs=1))
+    assert vitals.reasons == reasons
 
 
 @pytest.mark.parametrize(("swing", "shift", "refused"), [(0.01, 0.0, True), (0.01, 0.4, False), (0.0005, 0.0, False)])
@@ -231,6 +243,33 @@ def test_intervals_and_variability_come_back_from_a_wave() -> None:
     assert vitals.hrv["sdnn"].value == pytest.approx(truth.std(ddof=1), rel=0.15)
     assert vitals.hrv["rmssd"].value == pytest.approx(np.sqrt(np.mean(np.diff(truth) ** 2)), rel=0.2)
     assert vitals.hrv["sdnn"].unit == "ms"
+
+
+def rows(beats: np.ndarray) -> np.ndarray:
+    """Intervals as :func:`variability` takes them: time of the second beat (s), interval (ms)."""
+    return np.stack([beats[1:], 1000 * np.diff(beats)], axis=1)
+
+
+@pytest.mark.parametrize("noise_ms", [3.0, 10.0, 30.0])
+def test_how_well_beats_are_timed_is_seen_in_them(noise_ms: float) -> None:
+    """Breathing and slow rhythms move the intervals by far more than the noise of their beats."""
+    beats = ibis(170, 66)
+    noise = np.random.default_rng(3).normal(0, noise_ms / 1000, len(beats))
+    assert timing_noise(1000 * np.diff(beats + noise)) == pytest.approx(np.hypot(noise_ms, 3.0), rel=0.35)
+
+
+def test_variability_that_noise_may_have_made_is_not_told() -> None:
+    """A heart as regular as a clock, whose beats are timed to ±15 ms, has no RMSSD of 37 ms, nor an SDNN of 21."""
+    rng = np.random.default_rng(0)
+    clock = np.arange(0.0, 170.0, 0.9)
+    told = variability(rows(clock + rng.normal(0, 0.015, len(clock))), 0, 0.95)
+    assert all(one.value is None and (one.reason or "").startswith("too noisy") for one in told.values())
+    assert "±1" in (told["rmssd"].reason or "")  # some ten to twenty milliseconds
+    beats = ibis(170, 66)
+    told = variability(rows(beats + rng.normal(0, 0.008, len(beats))), 0, 0.95)
+    assert told["sdnn"].value == pytest.approx(1000 * np.diff(beats).std(ddof=1), rel=0.15)
+    assert told["lf"].value is not None
+    assert told["rmssd"].value is None
 
 
 def test_variability_agrees_with_neurokit() -> None:

@@ -59,6 +59,11 @@ describe("a long pulse with gaps", () => {
     for (const [name, want] of Object.entries(v.hrv_short)) same(variability(short, 0.9)[name as "lf"], want);
   });
 
+  it.each(v.hearts as Json[])("tells the variability of a heart only as far as its beats are timed", (heart: Json) => {
+    const given = { times: [], intervals: heart.intervals.map(([t, ms]: number[]) => ({ t, ms })), leftOut: heart.left_out };
+    for (const [name, want] of Object.entries(heart.hrv)) same(variability(given, 0.9)[name as "lf"], want as Json);
+  });
+
   it("has the same respiration", () => {
     expect(v.rr.value).not.toBeNull();
     same(respiration(pulse, beats, 0.9), v.rr);

@@ -33,7 +33,9 @@ FEATURES = ("snr_db", "dominance", "halves", "agreement", "unison", "phase", "lo
 LEARNED_FEATURES = (*FEATURES, "strength")
 _MIN_FPS = 8.0
 _DARK_LUMA = 22.0
-_CLIPPED_SHARE = 0.35
+#: Share of the face that is over-exposed: from the first on it explains why nothing is seen, from the second on nothing
+#: is believed.
+_CLIPPED_SHARE, _BLIND_SHARE = 0.35, 0.6
 _MOTION = 0.25
 
 
@@ -91,7 +93,7 @@ class Judge:
             return Quality(None, 0.0, "fs too low", {})
         if valid.mean() < 0.85:
             return Quality(None, 0.0, "no face", {})
-        reason = _exposure(evidence, start, stop)
+        reason = _exposure(evidence, start, stop, _BLIND_SHARE)
         seen = self.look(start, stop)
         if seen is None:
             return Quality(None, 0.0, reason or "no periodic component", {})
@@ -103,7 +105,8 @@ class Judge:
             sqi = sqi if reason is None else 0.0
         if reason is None and not sqi >= SQI_THRESHOLD:
             moving = features["motion"] > np.log10(_MOTION)
-            reason = "too much motion" if moving else "no periodic component"
+            weak = "too much motion" if moving else "no periodic component"
+            reason = _exposure(evidence, start, stop, _CLIPPED_SHARE) or weak
         return Quality(60.0 * f0, sqi, reason, features)
 
     def look(self, start: int, stop: int) -> tuple[float, dict[str, float]] | None:
@@ -149,14 +152,15 @@ def _chroma(patches: NDArray[Any], fs: float) -> NDArray[np.float32]:
     return out
 
 
-def _exposure(evidence: Evidence | None, start: int, stop: int) -> str | None:
+def _exposure(evidence: Evidence | None, start: int, stop: int, share: float) -> str | None:
+    """Whether the face is too dark, or more than ``share`` of it over-exposed."""
     if evidence is None:
         return None
     luma = evidence.luma[start:stop]
     if np.isfinite(luma).any() and float(np.nanmedian(luma)) < _DARK_LUMA:
         return "too dark"
     clipped = evidence.clipped[start:stop]
-    if np.isfinite(clipped).any() and float(np.nanmedian(clipped)) > _CLIPPED_SHARE:
+    if np.isfinite(clipped).any() and float(np.nanmedian(clipped)) > share:
         return "over-exposed"
     return None
 

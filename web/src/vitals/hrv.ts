@@ -1,6 +1,7 @@
 /** Heart-rate variability (Task Force 1996, doi:10.1161/01.CIR.93.5.1043); as kdphys/vitals/hrv.py. */
 
-import { mean, std, sum } from "../dsp/stats";
+import { hann } from "../dsp/spectrum";
+import { mean, median, std, sum } from "../dsp/stats";
 import type { Beats } from "./beats";
 import { refused, type Estimate } from "./result";
 
@@ -16,12 +17,16 @@ export const MEASURES = {
 export type HrvName = keyof typeof MEASURES;
 export const HRV_NAMES = Object.keys(MEASURES) as HrvName[];
 
+/** How many times the standard deviation of the beats' times they add, at most this share of which is accepted. */
+const NOISE = 0.4;
+const SLOW = Math.SQRT2;
+const FAST = Math.sqrt(6);
 const LF = [0.04, 0.15] as const;
 const HF = [0.15, 0.4] as const;
 /** Length of the segments that spectra of intervals are made of, seconds. */
 const SEGMENT_S = 300;
 
-/** SDNN, RMSSD, pNN50, LF, HF and LF/HF, each refused below its minimum length. */
+/** SDNN, RMSSD, pNN50, LF, HF and LF/HF, each refused below its minimum length, and where noise may have made it. */
 export function variability({ intervals, leftOut }: Beats, sqi: number): Record<HrvName, Estimate> {
   const each = (make: (name: HrvName, unit: string, minS: number) => Estimate): Record<HrvName, Estimate> =>
     Object.fromEntries(HRV_NAMES.map((name) => [name, make(name, MEASURES[name][0], MEASURES[name][1])])) as Record<HrvName, Estimate>;
@@ -33,12 +38,51 @@ export function variability({ intervals, leftOut }: Beats, sqi: number): Record<
   const covered = sum(ibi) / 1000;
   const share = n / (n + leftOut);
   const values = valuesOf(times, ibi);
+  const noise = timingNoise(ibi);
+  const slow = SLOW * noise > NOISE * values.sdnn;
+  const fast = !(FAST * noise <= NOISE * values.rmssd);
+  const reason = `too noisy: the beats are timed to ±${noise.toFixed(0)} ms only`;
   return each((name, unit, minS) => {
     if (covered < minS) return refused(unit, minS, `too short: ${covered.toFixed(0)} s of beats, ${minS} s needed`, window);
     if (share < 0.8)
       return refused(unit, minS, `too irregular: ${leftOut} of ${n + leftOut} intervals are not plausible`, window);
+    if (name === "sdnn" || name === "lf" ? slow : fast) return refused(unit, minS, reason, window);
     return { value: values[name], unit, window, confidence: share * sqi, minS, reason: null };
   });
+}
+
+/** How far beats lie from where they are found, as a standard deviation, from the fast part of the intervals' spectrum. */
+function timingNoise(ibi: number[]): number {
+  const n = ibi.length;
+  if (n < 12) return Infinity;
+  const window = hann(n);
+  const x = withoutParabola(ibi).map((v, k) => v * window[k]!);
+  const scale = sum(window.map((w) => w * w));
+  const ratios: number[] = [];
+  for (let bin = 0; bin <= n / 2; bin++) {
+    const omega = (2 * Math.PI * bin) / n;
+    if (omega <= Math.PI / 2) continue;
+    let [re, im] = [0, 0];
+    x.forEach((v, k) => {
+      re += v * Math.cos(omega * k);
+      im += v * Math.sin(omega * k);
+    });
+    ratios.push((re * re + im * im) / scale / (2 - 2 * Math.cos(omega)));
+  }
+  return Math.sqrt(median(ratios) / Math.LN2); // power is exponential: its median is ln 2 of its mean
+}
+
+/** Values less their parabola over their numbers: −1 … 1 and its square, made orthogonal, are taken out. */
+function withoutParabola(y: number[]): number[] {
+  const n = y.length;
+  const line = y.map((_, k) => (2 * k) / (n - 1) - 1);
+  const level = mean(line.map((v) => v * v));
+  let rest = y;
+  for (const base of [y.map(() => 1), line, line.map((v) => v * v - level)]) {
+    const share = sum(base.map((v, k) => v * rest[k]!)) / sum(base.map((v) => v * v));
+    rest = rest.map((v, k) => v - share * base[k]!);
+  }
+  return rest;
 }
 
 function valuesOf(times: number[], ibi: number[]): Record<HrvName, number> {

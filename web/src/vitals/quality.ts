@@ -13,7 +13,10 @@ export const SQI_THRESHOLD = 0.7;
 const FEATURES = ["snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion"] as const;
 const MIN_FPS = 8;
 const DARK_LUMA = 22;
+/** Share of the face that is over-exposed: from here on it explains that nothing is seen, … */
 const CLIPPED_SHARE = 0.35;
+/** … and from here on nothing is believed. */
+const BLIND_SHARE = 0.6;
 const MOTION = 0.25;
 
 export type FeatureName = (typeof FEATURES)[number] | "strength";
@@ -100,7 +103,7 @@ export class Judge {
     const { evidence, fs } = pulse;
     if (evidence && evidence.sourceFps > 0 && evidence.sourceFps < MIN_FPS) return refused("fs too low");
     if (!(mean(pulse.valid.subarray(start, stop)) >= 0.85)) return refused("no face");
-    let reason = exposure(evidence, start, stop);
+    let reason = exposure(evidence, start, stop, BLIND_SHARE);
     const seen = this.look(start, stop);
     if (!seen) return refused(reason ?? "no periodic component");
     const { f0, features } = seen;
@@ -111,7 +114,9 @@ export class Judge {
       if (reason) sqi = 0;
     }
     if (!reason && !(sqi >= SQI_THRESHOLD))
-      reason = features.motion > Math.log10(MOTION) ? "too much motion" : "no periodic component";
+      reason =
+        exposure(evidence, start, stop, CLIPPED_SHARE) ??
+        (features.motion > Math.log10(MOTION) ? "too much motion" : "no periodic component");
     return { hrBpm: 60 * f0, sqi, reason, features };
   }
 
@@ -162,10 +167,10 @@ function chroma(evidence: Evidence, p: number, start: number, stop: number, fs: 
   return [g!.map((v, k) => v - b![k]!), g!.map((v, k) => v + b![k]! - 2 * r![k]!)];
 }
 
-function exposure(evidence: Evidence | null, start: number, stop: number): Reason | null {
+function exposure(evidence: Evidence | null, start: number, stop: number, share: number): Reason | null {
   if (!evidence) return null;
   if (median(finite(evidence.luma.subarray(start, stop))) < DARK_LUMA) return "too dark";
-  if (median(finite(evidence.clipped.subarray(start, stop))) > CLIPPED_SHARE) return "over-exposed";
+  if (median(finite(evidence.clipped.subarray(start, stop))) > share) return "over-exposed";
   return null;
 }
 
