@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kdphys.containers import Pulse
 from kdphys.dsp import detrend, peak_frequency, spectrum
 from kdphys.sci import interp1d
+from kdphys.vitals.hrv import timing_noise
 from kdphys.vitals.result import Estimate
 
 Floats = NDArray[np.floating[Any]]
@@ -26,6 +27,8 @@ _FS = 4.0
 _AGREE_BRPM = 4.0
 #: A modulation counts when this share of its power lies at its peak.
 _SHARE = 0.35
+#: Intervals of which errors of the beats may make up more than this share (√2 σ of SDNN) say nothing of breathing.
+_NOISE = 0.6
 
 
 def respiration(pulse: Pulse, beats: Floats, intervals: Floats, sqi: float) -> Estimate:
@@ -68,7 +71,10 @@ def _modulations(pulse: Pulse, beats: Floats, intervals: Floats) -> list[Floats 
     feet = np.minimum.reduceat(pulse.bvp, at)[:-1]
     amplitude = heights[1:] - feet
     out: list[Floats | None] = [_even(middles, amplitude, grid)]
-    out.append(_even(intervals[:, 0], intervals[:, 1], grid) if len(intervals) >= 5 else None)
+    told = (
+        2**0.5 * timing_noise(intervals[:, 1]) <= _NOISE * float(np.std(intervals[:, 1])) if len(intervals) else False
+    )
+    out.append(_even(intervals[:, 0], intervals[:, 1], grid) if told else None)
     if pulse.evidence is not None:
         green = pulse.evidence.rgb[:, 1]
         ok = np.isfinite(green)

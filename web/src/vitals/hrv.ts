@@ -52,7 +52,7 @@ export function variability({ intervals, leftOut }: Beats, sqi: number): Record<
 }
 
 /** How far beats lie from where they are found, as a standard deviation, from the fast part of the intervals' spectrum. */
-function timingNoise(ibi: number[]): number {
+export function timingNoise(ibi: number[]): number {
   const n = ibi.length;
   if (n < 12) return Infinity;
   const window = hann(n);

@@ -5,10 +5,11 @@
 
 import { peakFrequency, spectrum } from "../dsp/spectrum";
 import { cubicSpline } from "../dsp/spline";
-import { clamp, interp, lowerBound, mean, sum } from "../dsp/stats";
+import { clamp, interp, lowerBound, mean, std, sum } from "../dsp/stats";
 import { detrend } from "../dsp/trend";
 import type { Pulse } from "../pulse/pulse";
 import type { Beats } from "./beats";
+import { timingNoise } from "./hrv";
 import { refused, type Estimate } from "./result";
 
 /** The shortest stretch that a respiration rate is computed on, seconds. */
@@ -20,6 +21,8 @@ const FS = 4;
 const AGREE_BRPM = 4;
 /** A modulation counts when this share of its power lies at its peak. */
 const SHARE = 0.35;
+/** Intervals of which errors of the beats' times may make up more than this share say nothing of breathing. */
+const NOISE = 0.6;
 
 /** Respiration rate, or why it cannot be told; its confidence is an index, not calibrated. */
 export function respiration(pulse: Pulse, beats: Beats, sqi: number): Estimate {
@@ -57,7 +60,8 @@ function modulations(pulse: Pulse, { times, intervals }: Beats): Float64Array[] 
     return heights[k + 1]! - foot;
   });
   const out = [even(middles, amplitude, grid)];
-  if (intervals.length >= 5) out.push(even(intervals.map(({ t }) => t), intervals.map(({ ms }) => ms), grid));
+  const ibi = intervals.map(({ ms }) => ms);
+  if (Math.SQRT2 * timingNoise(ibi) <= NOISE * std(ibi)) out.push(even(intervals.map(({ t }) => t), ibi, grid));
   if (evidence) {
     const seen = Array.from(clock.keys()).filter((k) => Number.isFinite(evidence.rgb[3 * k + 1]!));
     if (seen.length > 0.9 * clock.length) {
