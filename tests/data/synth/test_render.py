@@ -10,11 +10,12 @@ import torch
 
 from kdphys.data.synth.bank import BankSpec, HeadBank, load_bank
 from kdphys.data.synth.camera import resampling
-from kdphys.data.synth.heads import BACKGROUND, HAIR, SKIN, read_target
+from kdphys.data.synth.heads import BACKGROUND, HAIR, SKIN
 from kdphys.data.synth.paint import paint
 from kdphys.data.synth.render import batches, render_clip
 from kdphys.data.synth.sample import sample_scene
 from kdphys.data.synth.scene import Camera, Codec, Light, Motion, Person, Scene
+from kdphys.data.synth.targets import read_target
 from kdphys.data.synth.tracks import make_tracks
 from kdphys.dsp import resample_by_time
 from kdphys.errors import InvalidInputError

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.data.synth.targets import targets_read_at_once
 from kdphys.errors import MissingExtraError
 
 Floats = NDArray[np.floating[Any]]
@@ -66,33 +65,6 @@ class HeadMaps:
     eyes_mouth: Floats
 
 
-@contextmanager
-def _targets_read_at_once() -> Iterator[None]:
-    """Each target of anny is read at once, to the same numbers: anny 0.6 makes a tensor of each of their seven million
-    lines, which takes minutes on the first use."""
-    from anny.models import full_model
-
-    theirs = getattr(full_model, "load_blend_shape", None)
-    if theirs is None:  # another version
-        yield
-        return
-    full_model.load_blend_shape = read_target
-    try:
-        yield
-    finally:
-        full_model.load_blend_shape = theirs
-
-
-def read_target(filename: Any, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
-    """The offsets of a target (number of the vertex and x, y, z in a line), decimetres, in the world's coordinates."""
-    import torch
-
-    rows = np.loadtxt(filename).reshape(-1, 4)
-    offsets = np.zeros((vertices_count, 3))
-    offsets[rows[:, 0].astype(int)] = rows[:, 1:]
-    return world_transformation.apply(torch.as_tensor(offsets, dtype=dtype))
-
-
 class HeadModel:
     """The anny head with a torso and hair, as a source of :class:`HeadMaps`.
 
@@ -111,7 +83,7 @@ class HeadModel:
         from anny.models import RigConfig
         from anny.models.legacy import legacy_topology_to_anny
 
-        with warnings.catch_warnings(), _targets_read_at_once():
+        with warnings.catch_warnings(), targets_read_at_once():
             warnings.simplefilter("ignore")
             self._model = anny.Anny(
                 rig=RigConfig(
