@@ -76,8 +76,8 @@ def measure_one(path: Path, method: str) -> Outcome:
     breaths = 60 * float(frequencies[power.argmax()])
     rates = table["hr_bpm"][np.flatnonzero(np.diff(table["hr_bpm"]))]  # of each interval that ends inside
     rmssd = float(np.sqrt(np.mean(np.diff(60000 / rates[1:]) ** 2))) if len(rates) > 10 else np.nan
-    told = said.hrv["rmssd"].value
-    return Outcome(document["conditions"]["codec"], true_bpm, said.hr_bpm, (breaths, said.rr_brpm), (rmssd, told))
+    respiration, variability = (breaths, said.rr_brpm), (rmssd, said.hrv["rmssd"].value)
+    return Outcome(document["conditions"]["codec"], true_bpm, said.hr_bpm, respiration, variability)
 
 
 def row(label: str, outcomes: list[Outcome]) -> str:

