@@ -8,7 +8,9 @@ unfinished ones go on) and evaluated on the prepared benchmark::
     kdphys prepare files runs/bench --size 36 --out runs/bench-store
 
 Prints a table and writes it to ``--results``: error of every best guess over windows of 10 s. With one
-seed the interval is a bootstrap over the recordings; it knows nothing of what another seed would give.
+seed the interval is a bootstrap over the recordings; it knows nothing of what another seed would give. What a variant
+changes is told more exactly by the differences to ``student, all losses`` in the same windows with the same seeds, of
+which a second table gives 95 % intervals (a bootstrap over seeds and recordings).
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ from kdphys.train.loop import fit
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "ablation.csv"
 Change = Callable[[TrainConfig, DistillConfig], TrainConfig]
+Windows = dict[tuple[str, float], tuple[float, float]]
+#: What the other variants are compared with, window by window.
+BASE = "student, all losses"
 
 
 def _loss(**weights: float) -> Change:
@@ -69,6 +74,7 @@ VARIANTS: dict[str, Change] = {
     "student + output + feature + attention": _distil(),
     "student + output of the bundled student": _strong(feature=0.0, attention=0.0),
     "student + output + feature of the bundled student": _strong(attention=0.0, weigh_space=False, weigh_time=False),
+    "student + output + feature + attention of the bundled student": _strong(),
     "teacher": _model("teacher"),
     "deepphys": _model("deepphys"),
     "tscan": _model("tscan"),
@@ -96,7 +102,11 @@ def main() -> None:
     distill = load_config(ROOT / "configs" / "student.toml").distill
     assert distill is not None
     optim = replace(alone.optim, steps=options.steps, warmup=min(alone.optim.warmup, options.steps // 8), ema=0.98)
-    data = replace(alone.data, batch=options.clips, frames=options.frames, validation=None)
+    # Half of the clips of each pool, files of their own: the short runs draw no more.
+    sources = tuple(
+        replace(s, render=s.render // 2, path=str(options.out / Path(s.path).name)) for s in alone.data.sources
+    )
+    data = replace(alone.data, batch=options.clips, frames=options.frames, validation=None, sources=sources)
     base = replace(alone, data=data, optim=optim, run=replace(alone.run, validate_every=options.steps))
     rows = []
     for seed in range(options.seed, options.seed + options.seeds):
@@ -108,6 +118,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     write(rows, options.results)
     show(rows)
+    show_changes(rows, options.out)
 
 
 def folder_of(out: Path, name: str, seed: int) -> Path:
@@ -132,6 +143,9 @@ def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str
     group, summary = next((g, s) for g, s in report.summaries() if g.window == "10 s")
     scores = [s for s in group.scores if s.candidate_bpm is not None]
     errors = np.array([abs(s.candidate_bpm - s.ref_bpm) for s in scores])
+    windows = {(s.recording, s.t0): (abs(s.candidate_bpm - s.ref_bpm), s.macc) for s in scores}
+    table = [[*key, *values] for key, values in sorted(windows.items())]
+    (folder / "windows.json").write_text(json.dumps(table), encoding="utf-8")
     low, high = interval([s.recording for s in scores], errors)
     out = {"n": summary.n, "mae_bpm": round(float(summary.mae_all.value), 3), "low_bpm": low, "high_bpm": high}
     out |= {"within_5_bpm": round(float((errors <= 5).mean()), 4), "minutes": round(minutes, 1)}
@@ -191,6 +205,55 @@ def show(rows: list[dict[str, float]]) -> None:
         face = f"{mean('face_error_bpm'):.1f} ({mean('face_wave_r'):.2f})" if "face_wave_r" in mine[0] else ""
         cells.append(face)
         print(f"| {' | '.join(cells + [f'{mean(k):.1f}' for k in codecs])} |")
+
+
+def show_changes(rows: list[dict[str, float]], runs: Path) -> None:
+    """What each variant of the student changes against :data:`BASE`, window by window."""
+    seeds = {
+        name: {r["seed"] for r in rows if r["variant"] == name} for name in dict.fromkeys(r["variant"] for r in rows)
+    }
+    print(
+        f"\n| against {BASE} | seeds | MAE, bpm (95 %) | within 5 bpm, points (95 %) | wave r (95 %) |\n|{'---|' * 5}"
+    )
+    for name in seeds:
+        both = sorted(seeds[name] & seeds.get(BASE, set()))
+        if name == BASE or not both:
+            continue
+        changes = [change(windows_of(runs, name, seed), windows_of(runs, BASE, seed)) for seed in both]
+        cells = [
+            f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+            for (mean, low, high), digits in zip(spread(changes), (1, 1, 3), strict=True)
+        ]
+        print(f"| {' | '.join([name, str(len(both)), *cells])} |")
+
+
+def windows_of(runs: Path, name: str, seed: int) -> Windows:
+    """(recording, start) → error in bpm, likeness to the true wave."""
+    table = json.loads((folder_of(runs, name, seed) / "windows.json").read_text("utf-8"))
+    return {(recording, t0): (error, likeness) for recording, t0, error, likeness in table}
+
+
+def change(mine: Windows, base: Windows) -> dict[str, NDArray[np.float64]]:
+    """Recording → (windows, 3): change of the error, of being within 5 bpm in points, and of the likeness."""
+    out: dict[str, list[tuple[float, float, float]]] = {}
+    for key in sorted(mine.keys() & base.keys()):
+        (error, likeness), (was, before) = mine[key], base[key]
+        within = 100.0 * ((error <= 5) - (was <= 5))
+        out.setdefault(key[0], []).append((error - was, within, likeness - before))
+    return {recording: np.array(values) for recording, values in out.items()}
+
+
+def spread(changes: list[dict[str, NDArray[np.float64]]]) -> list[tuple[float, float, float]]:
+    """Mean and 95 % interval of each column: a bootstrap over the seeds and, within, over the recordings."""
+    names = sorted(set.intersection(*(set(c) for c in changes)))
+    sums = np.array([[c[n].sum(0) for n in names] for c in changes])  # (seeds, recordings, 3)
+    counts = np.array([[len(c[n]) for n in names] for c in changes], float)
+    rng, draws = np.random.default_rng(0), []
+    for _ in range(2000):
+        seeds, chosen = rng.integers(0, len(sums), len(sums)), rng.integers(0, len(names), len(names))
+        draws.append(sums[seeds][:, chosen].sum((0, 1)) / counts[seeds][:, chosen].sum())
+    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
+    return list(zip(sums.sum((0, 1)) / counts.sum(), low, high, strict=True))
 
 
 if __name__ == "__main__":

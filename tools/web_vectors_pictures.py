@@ -116,7 +116,9 @@ def trace_vectors() -> Json:
     trace = builder.build(float(times[-1]))
     e = trace.evidence
     assert e is not None
-    columns = {name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "surround", "place")}
+    columns = {
+        name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
+    }
     return {
         "face": packed(face),
         "times": packed(times),
@@ -126,7 +128,6 @@ def trace_vectors() -> Json:
         "fs": FS,
         "t0": 0.5,
         "valid": trace.valid.astype(int).tolist(),
-        "source_fps": e.source_fps,
         **{name: packed(np.nan_to_num(column, nan=-1.0)) for name, column in columns.items()},
     }
 

@@ -93,7 +93,10 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     if kind == "light":  # on the face alone
         rgb = rgb.mean(axis=0) * (rgb[:, 1:2] / rgb[:, 1].mean())
     names = (rgb, patches.astype(np.float32), luma, clipped, motion)
-    return Evidence(*(f32(x) for x in names), 30.0, f32(around), f32(place))
+    rate = np.full(n, 30.0)
+    if kind == "slow":  # in a bit more than half of the window
+        rate[: n // 2 + 9] = 5.0
+    return Evidence(*(f32(x) for x in names), f32(rate), f32(around), f32(place))
 
 
 def pulse_json(pulse: Pulse) -> Json:
@@ -108,11 +111,8 @@ def pulse_json(pulse: Pulse) -> Json:
     }
     if e is not None:
         out["evidence"] = {
-            **{
-                name: packed(getattr(e, name))
-                for name in ("rgb", "patches", "luma", "clipped", "motion", "surround", "place")
-            },
-            "source_fps": e.source_fps,
+            name: packed(getattr(e, name))
+            for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
         }
     return out
 
@@ -122,7 +122,8 @@ def quality_vectors() -> Json:
     for k, (kind, pulse, noise) in enumerate(
         (("clean", 0.006, 0.001), ("faint", 0.0015, 0.003), ("none", 0.0, 0.004), ("repeats", 0.006, 0.002),
          ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
-         ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001))
+         ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001),
+         ("slow", 0.006, 0.001))
     ):  # fmt: skip
         evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * k, pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)

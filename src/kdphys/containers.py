@@ -78,7 +78,7 @@ class Frame:
 
     def __post_init__(self) -> None:
         rgb = self.rgb
-        if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.ndim == 3 and rgb.shape[2] == 3):
+        if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.shape[2:] == (3,) and rgb.size):
             got = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
             raise InvalidInputError(f"frame: expected uint8 of shape (height, width, 3) in RGB order, got {got}")
         _require(bool(np.isfinite(self.t)), f"frame: t must be a finite time in seconds, got {self.t!r}")
@@ -197,7 +197,7 @@ class Evidence:
         luma: float64 (T,), brightness of the skin, 0–255.
         clipped: float64 (T,), share of the face that is over-exposed, 0–1.
         motion: float64 (T,), speed of the face, box widths a second.
-        source_fps: frames per second that carried information, before resampling.
+        rate: float64 (T,), frames a second that the sample was made of; one number stands for all samples.
         surround: float64 (T,), brightness of the picture around the face, 0–255; NaN, the default, where it is not
             known.
         place: float64 (T, 3), centre of the face and half of its width, in widths of the face as it was first seen;
@@ -210,18 +210,19 @@ class Evidence:
     luma: Floats
     clipped: Floats
     motion: Floats
-    source_fps: float
+    rate: Floats | float
     surround: Floats = field(default_factory=_unknown)
     place: Floats = field(default_factory=_unknown)
     beat_hz: float | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rgb)
-        shapes = {"rgb": (n, 3), "luma": (n,), "clipped": (n,), "motion": (n,), "surround": (n,), "place": (n, 3)}
-        for name in ("surround", "place"):
+        columns = dict.fromkeys(("luma", "clipped", "motion", "rate", "surround"), (n,))
+        shapes = {"rgb": (n, 3), "place": (n, 3), **columns}
+        for name in ("rate", "surround", "place"):
             if np.ndim(getattr(self, name)) == 0:
-                object.__setattr__(self, name, np.full(shapes[name], np.nan))
-        for name in ("rgb", "patches", "luma", "clipped", "motion", "surround", "place"):
+                object.__setattr__(self, name, np.full(shapes[name], getattr(self, name)))
+        for name in ("patches", *shapes):
             # Float32 is finer than any camera, and an hour of patches in float64 is heavy.
             array = _frozen(getattr(self, name), np.float32 if name == "patches" else np.float64)
             want = shapes.get(name, (n, array.shape[1] if array.ndim == 3 else -1, 3))

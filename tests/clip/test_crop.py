@@ -103,7 +103,7 @@ def test_trace_recovers_a_tenth_of_a_grey_level_through_8_bits() -> None:
     assert spectrum[k] == pytest.approx(0.1, rel=0.25)
     assert trace.valid.all()
     assert trace.evidence is not None
-    assert trace.evidence.source_fps == pytest.approx(30.0)
+    assert trace.evidence.rate == pytest.approx(30.0)
 
 
 def test_gap_stays_a_gap_and_a_hiccup_is_bridged() -> None:

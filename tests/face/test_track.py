@@ -111,3 +111,10 @@ def test_any_frame_rate(fps: float) -> None:
 def test_real_detector_follows_the_bundled_clip(demo_frames: list[Frame]) -> None:
     out = list(FaceTracker(detector=FaceDetector()).track(demo_frames[:120]))
     assert all(set(item.faces) == {0} for item in out)
+
+
+def test_hours_of_people_who_pass_take_no_memory() -> None:
+    tracker = FaceTracker(detector=squares)
+    for k in range(400):
+        tracker.push(Frame(picture((40 * (k // 5 % 7), 80)), k / 2))
+    assert len(tracker._steps) <= 12

@@ -248,6 +248,13 @@ def test_the_window_shows_the_picture_the_box_and_the_wave(screen: tuple[dict[st
         (["--camera", "0", "--source", "x.mp4"], "choose one"),
         (["--source", "none.mp4"], "no such file"),
         (["--source", "ftp://host/x"], "a stream must be rtsp"),
+        *(
+            (["--source", f"rtsp://me:{word}@127.0.0.1/x"], "USER:PASSWORD")
+            for word in ("S3#cret", "S3/cret", "S3[cret")
+        ),
+        (["--source", "rtsp://me:123#S3cret@127.0.0.1/x"], "USER:PASSWORD"),
+        (["--source", "rtsp://me:S3cret@127.0.0.1:5x4/x"], "USER:PASSWORD"),
+        (["--source", "rtsp://127.0.0.1:1/user=me_password=S3cret"], "rtsp://127.0.0.1:1: cannot be opened"),
         (["--source", "rtsp://127.0.0.1:1/x"], "cannot be opened"),
         (["--seconds", "0"], "must be positive"),
         (["--window", "--plain"], "choose one"),
@@ -259,3 +266,4 @@ def test_what_cannot_be_is_said_in_a_line(arguments: list[str], message: str, co
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+    assert "S3" not in done.stderr

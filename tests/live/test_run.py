@@ -125,6 +125,16 @@ def test_a_clock_of_its_own_is_laid_on_ours_and_keeps_its_steps() -> None:
     assert anchor(None, 5003.0) == 5003.0
 
 
+def test_a_clock_that_runs_a_little_fast_never_steps_back() -> None:
+    """A whole day of a camera that is 200 ppm fast, in steps of 2 s."""
+    anchor, day = Anchor(), np.arange(0.0, 86400.0, 2.0)
+    times = np.array([anchor(1.0002 * now, 5000.0 + now) for now in day])
+    assert np.abs(np.diff(times) - 2).max() < 0.003
+    assert np.abs(times - 5000 - day).max() < 1.0
+    jump = [anchor(2e5 + k / 30, 5000.0 + 86400 + k / 30) for k in range(30)]  # a real one
+    assert np.diff([times[-1], *jump]).min() > 0
+
+
 def test_waves_are_drawn_where_they_are_and_gaps_are_empty() -> None:
     t = np.arange(300) / 30
     wave, valid = np.sin(2 * np.pi * 0.5 * t), np.ones(300, bool)

@@ -96,6 +96,11 @@ def test_token_in_the_address_is_no_token() -> None:
     assert get(Settings(token=TOKEN), f"http://localhost/metrics?token={TOKEN}").status_code == 401
 
 
+def test_a_line_end_behind_an_address_needs_the_token_too() -> None:
+    for path in ("metrics%0A", "v1/measurements/x%0A"):
+        assert get(Settings(token=TOKEN), f"http://localhost/{path}").status_code == 401
+
+
 def test_page_needs_no_token() -> None:
     assert get(Settings(token=TOKEN), "http://localhost/").status_code == 200
 

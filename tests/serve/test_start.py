@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from kdphys.errors import InvalidInputError
 from kdphys.serve.settings import Settings
@@ -31,6 +32,8 @@ from tests.serve.server import PATIENCE_S, TOKEN, serving, until
         (["--token", "short"], "at least 16"),
         (["--token", "with spaces in between"], "without spaces"),
         (["--token-file", "/nonexistent"], "cannot be read"),
+        (["--token-file", "/dev/null"], "at least 16"),
+        (["--token", ""], "at least 16"),
         (["--cors", "example.org"], "an origin looks like"),
         (["--cors", "*"], "an origin looks like"),
         (["--port", "70000"], "from 0 to 65535"),
@@ -57,7 +60,7 @@ def run(code: str) -> str:
 
 
 def test_the_server_itself_is_light() -> None:
-    """It loads nothing that decodes or computes, and never torch; workers load what measures, and no torch either."""
+    """It loads broken that decodes or computes, and never torch; workers load what measures, and no torch either."""
     loaded = run("import sys, kdphys.serve; print(*sys.modules)").split()
     assert not {"torch", "numpy", "fastapi", "cv2", "av"} & set(loaded)
     loaded = run("import sys, kdphys.serve.run; print(*sys.modules)").split()
@@ -97,7 +100,15 @@ def test_token_file_and_a_signal_in_the_middle_of_a_job(tmp_path: Path, long: Pa
         until(server.worker_with_upload)
         children = server.children()
         assert len(children) >= 2
-        server.process.send_signal(signal.SIGTERM)
+        with server.connect() as ws:
+            ws.send('{"format": "rgb", "width": 64, "height": 48}')
+            assert json.loads(ws.recv(PATIENCE_S))["type"] == "ready"
+            server.process.send_signal(signal.SIGTERM)
+            assert json.loads(ws.recv(PATIENCE_S))["code"] == "shutting_down"
+            with pytest.raises(ConnectionClosed) as closed:
+                ws.recv(PATIENCE_S)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1012
         assert server.wait(waiting)["error"]["code"] == "shutting_down"
         assert server.upload(long).status_code == 503
         assert server.client.get("healthz").json()["status"] == "shutting_down"
@@ -109,10 +120,11 @@ def test_token_file_and_a_signal_in_the_middle_of_a_job(tmp_path: Path, long: Pa
         assert "Traceback" not in server.log()
 
 
-def test_two_signals_end_at_once_and_a_killed_server_leaves_nothing_for_long(
+def test_two_signals_end_at_once_and_a_killed_server_leaves_broken_for_long(
     tmp_path: Path, long: Path, huge: Path
 ) -> None:
-    folder = tmp_path / "tmp"
+    folder, broken = tmp_path / "tmp", tmp_path / "broken.mp4"
+    broken.write_bytes(long.read_bytes()[:4000])
     with serving(folder, workers=1, stream_workers=1) as server:
         server.upload(long)
         children = server.children()
@@ -123,8 +135,10 @@ def test_two_signals_end_at_once_and_a_killed_server_leaves_nothing_for_long(
         assert len(server.spooled()) == 1
     with serving(folder, workers=1, stream_workers=1, job_timeout_s=1.0) as server:
         assert server.spooled() == [], "the next server removes what a killed one left"
-        failed = server.measured(long)
-        assert failed["error"]["code"] == "timeout"
+        failed, *others = [server.upload(path).json()["id"] for path in (long, broken, broken)]
+        assert server.wait(failed)["error"]["code"] == "timeout"
+        for other in others:
+            assert server.wait(other)["error"]["code"] == "unreadable", "its turn comes, with another worker"
     with serving(folder, workers=1, stream_workers=1, memory_bytes=1 << 30, max_pixels=1 << 26) as server:
         failed = server.measured(huge)
         assert failed["error"]["code"] in ("memory", "crashed"), "some libraries abort when there is no memory"

@@ -290,11 +290,13 @@ def test_who_leaves_without_a_word_is_noticed(server: Running, how: str) -> None
         if how == "half":
             connection.shutdown(socket.SHUT_WR)
         else:
+            connection.sendall(5 * (bytes([0x81, 0x81, 0, 0, 0, 0]) + b"?"))  # is answered to nobody
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.close()
         began = time.monotonic()
         until(lambda: server.client.get("healthz").json()["streams"] == 0 or None)
         assert time.monotonic() - began < 1.5
+    assert "Traceback" not in server.log()
 
 
 def test_without_the_headers_of_a_websocket(server: Running) -> None:

@@ -49,7 +49,7 @@ def test_times_that_are_no_numbers_and_stand_still() -> None:
     skin, session = Skin(72.0), kdphys.stream("pos")
     run(session, skin, 10)
     before = session.update
-    for t in (np.nan, np.inf, -np.inf, *[9.0] * 100):
+    for t in (np.nan, np.inf, -np.inf, 1e15, *[9.0] * 99):
         assert session.push(skin.at(0.0), t, box=BOX) is None
     assert session.counts.late == 103
     assert session.counts.clock_jumps == 0
@@ -65,8 +65,59 @@ def test_a_camera_that_changes_its_rate() -> None:
     assert after[-1].vitals.hr_bpm == pytest.approx(80, abs=1)
     slow = run(session, skin, 12, fps=5, start=27.0)
     assert slow[-1].fps == pytest.approx(5, abs=0.1)
-    back = run(session, skin, 60, fps=30, start=39.0)
+    assert slow[-1].vitals.reasons == ("fs too low",)
+    back = run(session, skin, 12, fps=30, start=39.0)
     assert back[-1].vitals.hr_bpm == pytest.approx(80, abs=1)
+    crawl = run(session, skin, 12, fps=1, start=51.0)[-1]
+    assert crawl.fps == pytest.approx(1, abs=0.1)
+    assert any("too slow" in advice for advice in crawl.advice)
+
+
+def test_a_fast_heart_before_a_camera_that_slows_down_is_never_read_as_a_slow_one() -> None:
+    """As webcams do when the light goes; at 5 frames a second 165 bpm look like 135."""
+    skin, session = Skin(165.0), kdphys.stream("pos")
+    assert run(session, skin, 40, fps=30)[-1].vitals.hr_bpm == pytest.approx(165, abs=1)
+    told = [u.vitals.hr_bpm for u in run(session, skin, 40, fps=5, start=40.0)]
+    assert all(bpm is None or abs(bpm - 165) < 3 for bpm in told)
+    assert told[-20:] == [None] * 20
+    assert session.vitals is not None
+    assert session.vitals.reasons == ("fs too low",)
+
+
+def test_a_clock_that_is_set_back_keeps_what_was_known() -> None:
+    skin, session = Skin(72.0, breaths=15.0, depth=0.02, rsa=0.05), kdphys.stream("pos")
+    before = run(session, skin, 75, start=1000.0)[-1].vitals
+    assert before.rr_brpm == pytest.approx(15, abs=1)
+    after = run(session, skin, 16, start=875.0)[-1]
+    assert session.counts.clock_jumps == 1
+    assert after.vitals.rr_brpm == pytest.approx(15, abs=1)
+    assert max(w.t1 for w in after.vitals.course) < after.t + 0.1
+    assert len(after.vitals.course) > 55
+
+
+@pytest.mark.parametrize("order", ["twice", "swapped"])
+def test_a_clock_that_is_set_back_is_followed_though_frames_come_twice_or_swapped(order: str) -> None:
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    run(session, skin, 9, start=1000.0)
+    frames = list(skin.frames(9, start=500.0))
+    for k in range(0, len(frames), 2):
+        pair = [frames[k], frames[k], frames[k + 1], frames[k + 1]] if order == "twice" else [frames[k + 1], frames[k]]
+        for rgb, t in pair:
+            session.push(rgb, t, box=BOX)
+    assert session.counts.clock_jumps == 1
+    assert session.update is not None
+    assert session.update.t == pytest.approx(509, abs=1.1)
+
+
+def test_a_late_picture_of_another_size_changes_nothing() -> None:
+    skin = Skin(65.0)
+    with kdphys.stream("pos", roi="full") as session:
+        for k, (rgb, t) in enumerate(skin.frames(14)):
+            session.push(rgb, t)
+            if k == 60:
+                assert session.push(np.zeros((480, 640, 3), np.uint8), 0.5) is None
+    assert session.vitals is not None
+    assert session.vitals.hr_bpm == pytest.approx(65, abs=1)
 
 
 def test_advice_and_reasons() -> None:

@@ -136,10 +136,11 @@ def test_what_cannot_be_streamed_is_refused(tmp_path: Path, student: Exported) -
 def test_wrong_frames_are_refused_and_the_stream_goes_on() -> None:
     session = kdphys.stream("pos")
     good = Skin().at(0.0)
-    for bad in (good.astype(np.float32), good[..., 0], good[None], "frame"):
+    far = ([0, 0, np.inf, np.inf], [-1e5, -1e5, 1e5, 1e5], [-SIDE, 0, 2, 9])
+    for bad in (good.astype(np.float32), good[..., 0], good[None], good[:0], good[:, :0], "frame"):
         with pytest.raises(InvalidInputError, match="expected uint8"):
             session.push(bad, 0.0, box=BOX)  # type: ignore[arg-type]
-    for box in ([0, 0, 10], [5, 5, 5, 9], [SIDE, 0, SIDE + 9, 9], [0, 0, np.nan, 9]):
+    for box in ([0, 0, 10], [5, 5, 5, 9], [SIDE, 0, SIDE + 9, 9], [0, 0, np.nan, 9], *far):
         with pytest.raises(InvalidInputError, match="box"):
             session.push(good, 0.0, box=np.array(box, float))
     assert session.counts.frames == 0

@@ -7,7 +7,6 @@ import pytest
 
 from kdphys.errors import InvalidInputError, VideoError
 from kdphys.video.reader import read_video
-from kdphys.video.timeline import effective_fps, gaps
 
 COLOUR = np.random.default_rng(0).integers(0, 256, (4, 24, 32, 3), dtype=np.uint8)
 
@@ -74,12 +73,3 @@ def test_times_must_increase() -> None:
         read_video(COLOUR[:0], fs=30.0)
     with pytest.raises(VideoError, match="larger than 8192"):
         read_video(np.zeros((1, 4, 9000), np.uint8), fs=30.0)
-
-
-def test_rate_and_gaps_of_times() -> None:
-    times = np.r_[np.arange(30) / 25, 3 + np.arange(30) / 25]
-    assert effective_fps(times) == pytest.approx(25.0)
-    assert effective_fps([1.0]) == 0.0
-    assert gaps(times) == [(pytest.approx(29 / 25), 3.0)]
-    assert gaps(times, 5.0) == []
-    assert len(gaps(times, 0.03)) == 59

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from kdphys.video.reader import VideoFile, read_video
-from kdphys.video.timeline import effective_fps
 from tests.video.make import write_video
 
 H, W = 96, 128
@@ -100,7 +99,7 @@ def test_reordered_pictures_keep_their_order(suffix: str, tmp_path: Path) -> Non
 
 def test_a_wrong_clock_can_be_replaced(tmp_path: Path) -> None:
     path = write_video(tmp_path / "lie.avi", pictures(), fps=10)
-    assert effective_fps([f.t for f in read_video(path)]) == pytest.approx(10.0)
+    assert np.median(np.diff([f.t for f in read_video(path)])) == pytest.approx(0.1)
     assert [f.t for f in read_video(path, fs=30.0)] == pytest.approx(np.arange(30) / 30)
     times = np.cumsum(np.linspace(0.02, 0.05, 30))
     assert [f.t for f in read_video(path, times=times)] == times.tolist()
@@ -109,7 +108,7 @@ def test_a_wrong_clock_can_be_replaced(tmp_path: Path) -> None:
 def test_nominal_rate_is_no_clock(tmp_path: Path) -> None:
     """The header says 30; the frames are 10 a second."""
     path = write_video(tmp_path / "lie.mkv", pictures(), times=[k / 10 for k in range(30)])
-    assert effective_fps([f.t for f in read_video(path)]) == pytest.approx(10.0)
+    assert np.median(np.diff([f.t for f in read_video(path)])) == pytest.approx(0.1)
 
 
 def test_reads_again_and_lets_go_early(tmp_path: Path) -> None:

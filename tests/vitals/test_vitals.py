@@ -76,8 +76,7 @@ def changed(trace: RgbTrace, **fields: object) -> RgbTrace:
     e = trace.evidence
     assert e is not None
     parts = {
-        name: getattr(e, name)
-        for name in ("rgb", "patches", "luma", "clipped", "motion", "source_fps", "surround", "place")
+        name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
     }
     return RgbTrace(trace.rgb, trace.fs, trace.t0, trace.valid, type(e)(**(parts | fields)))
 
@@ -87,7 +86,7 @@ def changed(trace: RgbTrace, **fields: object) -> RgbTrace:
     [
         ({"luma": np.full(600, 9.0)}, "too dark"),
         ({"clipped": np.full(600, 0.7)}, "over-exposed"),
-        ({"source_fps": 5.0}, "fs too low"),
+        ({"rate": 5.0}, "fs too low"),
     ],
 )
 def test_the_reason_is_given(fields: dict[str, object], reason: str) -> None:

@@ -79,7 +79,14 @@ describe("a session", () => {
     expect(document.measurements[0]).toMatchObject({ method: "pos", person: 1, reliable: true, reasons: [] });
     const lines = courseCsv(session).trimEnd().split("\n");
     expect(lines[0]).toBe("source,person,start_s,end_s,hr_bpm,sqi,reason");
-    expect(lines).toHaveLength(updates.length + 1);
+    const told = updates.filter((u) => u.hr.t1 - u.hr.t0 > 5.99);
+    expect(lines).toHaveLength(told.length + 1);
+    const persons = lines.slice(1).map((line) => line.split(",")[1]);
+    expect(persons).toEqual(told.map((u) => String(u.person)));
+    expect(new Set(persons)).toEqual(new Set(["0", "1"]));
+    const { course } = document.measurements[0] as { course: { hr_bpm: number | null }[] };
+    expect(course).toHaveLength(persons.filter((p) => p === "1").length);
+    expect(course.every((w) => w.hr_bpm === null || w.hr_bpm > 90)).toBe(true);
     expect(lines.every((line) => line.split(",").length === 7)).toBe(true);
     expect(bvpCsv(session).split("\n").length).toBeGreaterThan(300);
   }, 60_000);
@@ -101,6 +108,47 @@ describe("a session", () => {
     expect(reasons.length).toBeGreaterThan(25);
     expect(new Set(reasons)).toEqual(new Set(["flickering light"]));
   }, 60_000);
+
+  it("tells no old heart rate after the face, or the frames, were away for some seconds", async () => {
+    for (const away of ["face", "frames"]) {
+      const faces = { now: [BOX] };
+      const session = open(faces);
+      for (let k = 0; k < 25 * 30; k++) {
+        const t = k / 30;
+        const gone = t >= 16 && t < 19.5;
+        faces.now = gone ? [] : [BOX];
+        if (gone && away === "frames") continue;
+        const update = await session.push(person(t, 72, HUE, 1), t);
+        if (!update || t < 17.9) continue;
+        expect(update.hr.hrBpm, `${away} away, at ${t} s`).toBeNull();
+        if (t < 19.6) continue;
+        expect(update.hr.reason).toBe("too short");
+        expect(update.collectedS).toBeLessThan(t - 19.4);
+      }
+    }
+  }, 60_000);
+
+  it("begins anew when the camera gives pictures of another size", async () => {
+    const session = open({ now: [BOX] });
+    for (let k = 0; k < 12 * 30; k++) await session.push(person(k / 30, 72, HUE, 1), k / 30);
+    expect(session.counts.persons).toBe(1);
+    const turned = (t: number): Picture => {
+      const { data, width, height } = person(t, 72, HUE, 1);
+      return { data: data.slice(0, 4 * width * (height - 4)), width, height: height - 4 };
+    };
+    let last: Update | null = null;
+    for (let k = 12 * 30; k < 24 * 30; k++) last = (await session.push(turned(k / 30), k / 30)) ?? last;
+    expect(session.counts).toMatchObject({ persons: 2, lost: 0 });
+    expect(last!.hr.hrBpm).toBeCloseTo(72, 0);
+  }, 60_000);
+
+  it("knows when the camera is too slow to begin with", async () => {
+    const session = open({ now: [BOX] });
+    let last: Update | null = null;
+    for (let k = 0; k < 12; k++) last = (await session.push(person(k, 72, HUE, 1), k)) ?? last;
+    expect(last!.fps).toBeCloseTo(1, 1);
+    expect(last!.advice).toContain("the camera is too slow: 8 frames a second are needed");
+  }, 30_000);
 
   it("says nothing of a still picture", async () => {
     const session = open({ now: [BOX] });

@@ -81,7 +81,7 @@ export function evidenceOf(e: Json): Evidence {
     luma: doubles(e.luma),
     clipped: doubles(e.clipped),
     motion: doubles(e.motion),
-    sourceFps: e.source_fps,
+    rate: doubles(e.rate),
     surround: doubles(e.surround),
     place: doubles(e.place),
   };

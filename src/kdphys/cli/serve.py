@@ -14,13 +14,13 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
     token: Annotated[
-        str,
+        str | None,
         typer.Option(
             envvar="KDPHYS_TOKEN",
             help="What clients of the API must send as 'Authorization: Bearer TOKEN'. Others on this machine can see "
             "the command line: better set the variable, or --token-file.",
         ),
-    ] = "",
+    ] = None,
     token_file: Annotated[Path | None, typer.Option(help="File that holds the token.")] = None,
     cors: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Let pages of this origin use the API; repeatable.")
@@ -77,7 +77,7 @@ def serve(
     settings = Settings(
         host=host,
         port=port,
-        token=token or None,
+        token=token,
         cors=tuple(cors or ()),
         allowed_hosts=tuple(name.lower() for name in allowed_host or ()),
         proxy=proxy,

@@ -18,8 +18,8 @@ Floats = NDArray[np.floating[Any]]
 MAX_GAP_S = 0.5
 _PATCHES = GRID * GRID
 #: Where the place of the face (x, y, half its width) and the colours of the patches are in a row; mean R, G, B, luma,
-#: clipped share, motion, surround come first.
-PLACE = slice(7, 10)
+#: clipped share, motion, surround, rate come first.
+PLACE = slice(8, 11)
 COLOURS = PLACE.stop
 
 
@@ -46,7 +46,7 @@ class TraceBuilder:
         self._last: tuple[float, Floats] | None = None
         self._held = np.zeros((_PATCHES, 3))  # the last colour of each patch, for the few frames that miss it
         self._seen = np.zeros(_PATCHES)
-        self._steps, self._step_s = 0, 0.0
+        self._rate = fs  # frames a second, by the last step; the first frame has none
         self._count = 0
         self._unit = 0.0  # width of the face when it was first seen
         self._around = -1.0  # the last brightness around the face, as for patches; negative until there is one
@@ -84,7 +84,7 @@ class TraceBuilder:
             side = max(float(box[2] - box[0]), 1.0)
             motion = float(np.abs(np.asarray(box) - before).mean()) / side / max(t - last, 1e-3)
             if t - last <= MAX_GAP_S:
-                self._steps, self._step_s = self._steps + 1, self._step_s + t - last
+                self._rate = 1.0 / max(t - last, 1e-6)
         self._last = (t, np.array(box, float))
         if not np.isfinite(mean).all():
             return
@@ -94,7 +94,8 @@ class TraceBuilder:
         self._around = around if np.isfinite(around) else self._around
         self._count += 1
         clipped = float((brightest(face[8:-8, 8:-8]) > 250.0).mean())
-        row = np.concatenate([mean, [float(mean @ LUMA), clipped, motion, self._around], place, self._held.reshape(-1)])
+        about = [float(mean @ LUMA), clipped, motion, self._around, self._rate]
+        row = np.concatenate([mean, about, place, self._held.reshape(-1)])
         if self._stream is None:
             self.t0 = t if self.t0 is None else self.t0
             self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)
@@ -129,7 +130,7 @@ class TraceBuilder:
             luma=table[:, 3],
             clipped=table[:, 4],
             motion=table[:, 5],
-            source_fps=self._steps / self._step_s if self._step_s > 0 else 0.0,
+            rate=table[:, 7],
             surround=known(table[:, 6]),
             place=table[:, PLACE],
             beat_hz=beat_hz,

@@ -54,8 +54,12 @@ class Resampler:
         self._times.append(t)
         self._samples.append(sample)
         if len(self._times) >= self.hold:
-            out += self._settle(last=False)
+            out += self.settle()
         return out
+
+    def settle(self) -> list[Block]:
+        """What can be told from the samples so far."""
+        return self._settle(last=False)
 
     def flush(self) -> list[Block]:
         """End of the stretch: all that is left."""

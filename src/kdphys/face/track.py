@@ -25,6 +25,8 @@ Floats = NDArray[np.floating[Any]]
 _LEAP = 0.3
 #: A face that differs by more than this from who was there before, in standard deviations, is another one.
 _OTHER = 0.7
+#: Stands for the whole picture where the others are persons.
+_PICTURE = -1
 #: A picture with less contrast than this, in grey levels, is flat.
 _FLAT = 8.0
 
@@ -170,6 +172,8 @@ class FaceTracker:
         for person in self._persons:
             if person.id in out:
                 person.look = _patch(frame.rgb, person.box)
+        for key in self._steps.keys() - {_PICTURE, *(p.id for p in self._persons)}:
+            del self._steps[key]
         return out
 
     @staticmethod
@@ -200,7 +204,7 @@ class FaceTracker:
         known, self._looks = self._looks, {}
         if last is None or last[0].shape != small.shape:
             return False, []
-        cut = self._leaps(-1, last[1], look)
+        cut = self._leaps(_PICTURE, last[1], look)
         changed = []
         for person in self._persons:
             if person.id not in self._seen:

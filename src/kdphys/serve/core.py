@@ -62,8 +62,9 @@ class Core:
             self.spool.close()
 
     def drain(self) -> None:
-        """The server is about to end: what runs may finish."""
+        """The server is about to end: streams do at once, jobs that run may finish."""
         self.draining = True
+        self.streams.drain()
         self.board.drain()
 
     async def methods(self) -> tuple[list[str], str]:

@@ -193,11 +193,12 @@ class Board:
             await slot.ready()
             async with self._wake:
                 await self._wake.wait_for(lambda: bool(self._queue))
-                if slot.worker is None:  # it died while it waited
+                worker = slot.worker
+                if worker is None or worker.doomed:  # since this began to wait
                     self._wake.notify_all()
                     continue
                 job = self._queue.popleft()
-            await self._measure(job, slot.worker)
+            await self._measure(job, worker)
 
     async def _measure(self, job: Job, worker: Worker) -> None:
         job.state, job.started = State.RUNNING, datetime.now(UTC)

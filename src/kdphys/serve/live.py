@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.clip.crop import BOX_SCALE
 from kdphys.errors import InvalidInputError, KDPhysError
 from kdphys.face.track import FaceTracker
 from kdphys.pipeline import DEFAULT_METHOD
@@ -20,9 +21,6 @@ from kdphys.serve.measure import known_methods, warm_up
 from kdphys.streaming import Session, Update
 from kdphys.streaming.waveform import load_live
 from kdphys.vitals.result import Estimate, Vitals
-
-#: A crop is this many times the face box.
-CROP_SCALE = 1.5
 
 
 @dataclass
@@ -75,7 +73,7 @@ class Streamer:
         box = None
         if crop:
             size = np.array([width, height, width, height], float)
-            low = 0.5 * (1 - 1 / CROP_SCALE)
+            low = 0.5 * (1 - 1 / BOX_SCALE)
             box = size * np.array([low, low, 1 - low, 1 - low])
         self._live[key] = _Live(session, jpeg, width, height, box)
         return {"latency_s": round(session.latency_s if not crop else _lag(session), 4)}

@@ -64,6 +64,11 @@ class Worker:
         """Of the process."""
         return self._process.pid if self._process is not None else None
 
+    @property
+    def doomed(self) -> bool:
+        """Whether it was killed, though it may not be gone yet."""
+        return bool(self._killed)
+
     async def start(self) -> None:
         """Start the process and wait until it is ready.
 
@@ -179,7 +184,7 @@ class Slot:
         on_restart: called when a worker has died.
 
     Attributes:
-        worker: that is ready, or None.
+        worker: that is ready, or None; it may be doomed.
         restarts: workers that died so far.
     """
 
@@ -193,9 +198,13 @@ class Slot:
 
     async def ready(self) -> Worker:
         """A worker, as soon as there is one."""
-        while self.worker is None:
-            await self._ready.wait()
-        return self.worker
+        while (worker := self.worker) is None or worker.doomed:
+            if worker is None:
+                await self._ready.wait()
+            else:
+                await worker.gone.wait()
+                await asyncio.sleep(0)  # :meth:`keep` sees it, too
+        return worker
 
     @property
     def pid(self) -> int | None:

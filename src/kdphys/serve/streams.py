@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from pydantic import ValidationError
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from kdphys.serve.frames import Format, Malformed
 from kdphys.serve.limits import Seats, client_of
@@ -38,6 +38,8 @@ _HELLO_BYTES = 4096
 _OURS = ("received", "measured", "dropped", "malformed")
 _SESSIONS = ("late", "gaps", "lost", "persons", "clock_jumps")
 _COUNTS = (*_OURS, "queued", *_SESSIONS)
+#: What sending to who has left raises.
+_LEFT = (OSError, RuntimeError, WebSocketDisconnect)
 
 
 class _Ended(Exception):
@@ -55,8 +57,17 @@ class _Gone(Exception):
 class _Stream:
     """One client."""
 
-    def __init__(self, ws: WebSocket, worker: Worker, key: int, form: Format, s: Settings, metrics: Metrics) -> None:
-        self._ws, self._worker, self._key, self._form = ws, worker, key, form
+    def __init__(
+        self,
+        ws: WebSocket,
+        worker: Worker,
+        key: int,
+        form: Format,
+        s: Settings,
+        metrics: Metrics,
+        closing: asyncio.Event,
+    ) -> None:
+        self._ws, self._worker, self._key, self._form, self._closing = ws, worker, key, form, closing
         self._s, self._metrics = s, metrics
         self._queue: deque[tuple[float, bytes, float]] = deque()
         self._bytes = 0
@@ -73,8 +84,8 @@ class _Stream:
         Raises:
             _Ended, _Gone: in any case.
         """
-        measure = asyncio.create_task(self._measure())
-        tasks = [measure, asyncio.create_task(self._read()), asyncio.create_task(self._watch())]
+        tasks = [asyncio.create_task(do()) for do in (self._measure, self._read, self._watch, self._close)]
+        measure = tasks[0]
         try:
             waiting = set(tasks)
             while not measure.done():
@@ -105,6 +116,10 @@ class _Stream:
     async def _watch(self) -> None:
         await self._worker.gone.wait()
         raise _lost(self._worker.ending)
+
+    async def _close(self) -> None:
+        await self._closing.wait()
+        raise _Ended(1012, "shutting_down", "the server is shutting down; connect again later")
 
     async def _read(self) -> None:
         while not self._over:
@@ -171,9 +186,10 @@ class _Stream:
                 await self._wake.wait()
 
     async def _answer(self, answer: Any, n: int, final: bool = False) -> None:
-        bad = answer["undecodable"]
-        self.counts["measured"] += n - bad
-        self._metrics.frames.labels("measured").inc(n - bad)
+        bad, late = answer["undecodable"], answer["counts"]["late"] - self._session["late"]
+        self.counts["measured"] += n - bad - late
+        self._metrics.frames.labels("measured").inc(n - bad - late)
+        self._metrics.frames.labels("late").inc(late)
         self._session = {name: answer["counts"][name] for name in self._session}
         if n > bad:
             self._streak = 0
@@ -221,9 +237,14 @@ class Streams:
         self._seats = Seats(settings.max_streams, settings.client_streams, "streams")
         self._load: Counter[int] = Counter()
         self._keys = count()
+        self._closing = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._seats)
+
+    def drain(self) -> None:
+        """The server is about to end, and with it each stream, which is told."""
+        self._closing.set()
 
     async def serve(self, ws: WebSocket, methods: list[str], default: str) -> None:
         """Serve one client from the handshake to the end."""
@@ -241,7 +262,7 @@ class Streams:
         except _Ended as end:
             outcome = end.code
             await _bye(ws, end, stream[0].all_counts() if stream else {})
-        except (_Gone, OSError, RuntimeError):  # sending to who has left raises one of them
+        except (_Gone, *_LEFT):
             pass
         finally:
             self._metrics.streams_total.labels(outcome).inc()
@@ -267,7 +288,7 @@ class Streams:
                 opened = await ask(worker, "open", key, *about)
                 ready = {"type": "ready", "method": method, **opened, "queue_frames": self._s.queue_frames}
                 await ws.send_text(json.dumps({**ready, "max_frame_bytes": max_message(self._s)}))
-                stream.append(_Stream(ws, worker, key, form, self._s, self._metrics))
+                stream.append(_Stream(ws, worker, key, form, self._s, self._metrics, self._closing))
                 await stream[0].run()
             finally:
                 if not worker.gone.is_set():
@@ -308,7 +329,7 @@ def max_message(s: Settings) -> int:
 
 
 async def _bye(ws: WebSocket, end: _Ended, counts: dict[str, int]) -> None:
-    with suppress(OSError, RuntimeError):
+    with suppress(*_LEFT):
         if end.close != 1000:
             told = {"type": "error", "code": end.code, "message": end.message}
             await ws.send_text(json.dumps({**told, "counts": {**dict.fromkeys(_COUNTS, 0), **counts}}))

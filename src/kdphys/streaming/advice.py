@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.vitals.quality import MIN_FPS
 from kdphys.vitals.result import Vitals
 
 Floats = NDArray[np.floating[Any]]
@@ -26,17 +27,20 @@ _FOR_REASON = {
 }
 
 
-def advise(vitals: Vitals, box: Floats | None, roi: bool) -> tuple[str, ...]:
+def advise(vitals: Vitals, box: Floats | None, roi: bool, fps: float) -> tuple[str, ...]:
     """Short sentences, most important first; none when all is well.
 
     Args:
         vitals: the latest.
         box: of the face now, or None.
         roi: whether a part of the picture is measured instead of a face.
+        fps: frames a second that come.
     """
     out = []
     if box is None and not roi:
         out.append(_FOR_REASON["no face"])
+    if "too short" in vitals.reasons and 0 < fps < MIN_FPS:  # too few to begin with
+        out.append(_FOR_REASON["fs too low"])
     out += [_FOR_REASON[reason] for reason in vitals.reasons if reason in _FOR_REASON]
     if box is not None and not roi and float(box[2] - box[0]) < MIN_FACE_PX:
         out.append("come closer")

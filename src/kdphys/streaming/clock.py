@@ -6,6 +6,8 @@ import math
 
 #: Frames that keep coming with earlier times for this long have a new clock, seconds.
 _NEW_S = 1.0
+#: Times further from zero than this leave no digits for fractions of a second, seconds.
+_FAR_S = 1e12
 
 
 class Clock:
@@ -24,12 +26,14 @@ class Clock:
 
     def __call__(self, t: float) -> float | None:
         """The time of a frame on the clock that runs forward, or None: refused."""
-        if not math.isfinite(t):
+        if not abs(t) <= _FAR_S:
             return None
         now = t + self.offset
         if now <= self._last:
-            if self._late is None or t <= self._late[1]:
+            if self._late is None or t < self._late[0]:
                 self._late = (t, t)
+                return None
+            if t <= self._late[1]:  # given twice, or overtaken
                 return None
             self._late = (self._late[0], t)
             if t - self._late[0] < _NEW_S:

@@ -83,27 +83,18 @@ class Ring:
         return at
 
 
-class LiveResampler(Resampler):
-    """A :class:`Resampler` that gives what it has when asked."""
-
-    def settle(self) -> list[Block]:
-        """What can be told from the samples so far."""
-        return self._settle(last=False)
-
-
 class LiveTrace(TraceBuilder):
     """A :class:`TraceBuilder` whose rows are taken out as they come.
 
-    A row is: mean R, G, B, luma, clipped share, motion, surround, place, R, G, B of each patch.
+    A row is: mean R, G, B, luma, clipped share, motion, surround, rate, place, R, G, B of each patch.
     """
 
     columns = COLOURS + 3 * 16
 
     def __init__(self, fs: float, t0: float, whole: bool, memory: int) -> None:
         super().__init__(fs, t0, whole)
-        self._live = LiveResampler(fs, t0, MAX_GAP_S, hold=HOLD)
-        self._stream = self._live
-        self._marks: deque[tuple[int, Floats, int, float]] = deque(maxlen=memory)
+        self._stream = Resampler(fs, t0, MAX_GAP_S, hold=HOLD)
+        self._marks: deque[tuple[int, Floats]] = deque(maxlen=memory)
 
     def take(self, settle: bool = False, end: bool = False) -> list[Block]:
         """The rows since the last call.
@@ -113,22 +104,28 @@ class LiveTrace(TraceBuilder):
             end: the stretch ends here.
         """
         out, self._blocks = self._blocks, []
+        assert self._stream is not None
         if end:
-            return out + self._live.flush()
-        return out + self._live.settle() if settle else out
+            return out + self._stream.flush()
+        return out + self._stream.settle() if settle else out
 
     def mark(self) -> None:
         """A refresh: what is counted before the last ``memory`` of them is forgotten."""
-        self._marks.append((self._count, self._seen.copy(), self._steps, self._step_s))
+        self._marks.append((self._count, self._seen.copy()))
 
     def evidence(self, rows: Floats, valid: Bools) -> Evidence:
         """From rows (T, columns), as :meth:`TraceBuilder.build` does for a whole recording."""
-        count, seen, steps, step_s = self._marks[0] if len(self._marks) == self._marks.maxlen else (0, 0.0, 0, 0.0)
+        count, seen = self._marks[0] if len(self._marks) == self._marks.maxlen else (0, 0.0)
         keep = np.flatnonzero(self._seen - seen > _SEEN * max(self._count - count, 1))
         table = np.where(valid[:, None], rows, np.nan)
         patches = table[:, COLOURS:].reshape(len(rows), len(self._seen), 3)[:, keep]
-        span = self._step_s - step_s
-        fps = (self._steps - steps) / span if span > 0 else 0.0
         return Evidence(
-            table[:, :3], patches, table[:, 3], table[:, 4], table[:, 5], fps, known(table[:, 6]), table[:, PLACE]
+            rgb=table[:, :3],
+            patches=patches,
+            luma=table[:, 3],
+            clipped=table[:, 4],
+            motion=table[:, 5],
+            rate=table[:, 7],
+            surround=known(table[:, 6]),
+            place=table[:, PLACE],
         )

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.clip.crop import square
 from kdphys.clip.trace import MAX_GAP_S
 from kdphys.containers import Frame, Pulse
 from kdphys.errors import InvalidInputError
@@ -33,6 +34,8 @@ Floats = NDArray[np.floating[Any]]
 SHOWN_S = 10.0
 #: The camera's rate is that of so many seconds.
 _FPS_S = 4.0
+#: A box may be this many times as long as the picture.
+_MOST_SIDES = 4
 #: The face whose box is given; the tracker counts its own from 0.
 _GIVEN = -1
 
@@ -145,7 +148,7 @@ class Session:
         self._fs = FS if isinstance(self._method, TraceMethod) else self._method.spec.fs
         self._rows = round(history_s * self._fs)
         self._wave = open_waveform(self._method, self._fs, self._rows)
-        self._marks = int(np.ceil(history_s / refresh_s))
+        self._marks = max(int(np.ceil(history_s / refresh_s)), 1)
         self._tracker = tracker or FaceTracker()
         self._choice = Choice(self._tracker.memory_s)
         self._measure = LiveVitals(window_s, refresh_s, history_s)
@@ -193,9 +196,9 @@ class Session:
             if box is None and self._roi is None and frame.flags.writeable:
                 rgb = rgb.copy()
         where = None if box is None else _checked(box, rgb)
-        if self._roi is not None and rgb.shape != self._size:
-            self._area = roi_box(self._roi, rgb.shape[1], rgb.shape[0])
+        area = None if self._roi is None else roi_box(self._roi, rgb.shape[1], rgb.shape[0])
         self.counts.frames += 1
+        before = self._clock.offset
         now = self._clock(t)
         if now is None:
             self.counts.late += 1
@@ -203,9 +206,11 @@ class Session:
         if self._clock.jumps > self.counts.clock_jumps:
             self.counts.clock_jumps = self._clock.jumps
             self._notes.append("the clock of the frames was set back")
+            self._measure.shift(before - self._clock.offset)
         self._tick(now)
         if rgb.shape != self._size:
             self._resize(rgb.shape)
+        self._area = area
         for seen, faces in self._find(Frame(rgb, now), where):
             self._take(seen, faces)
         if self._has_first() or now >= self._next:
@@ -234,7 +239,7 @@ class Session:
             self._signal = LiveSignal(self._wave, now, self._rows, self._roi is not None, self._marks)
         elif now - self._last > MAX_GAP_S:
             self.counts.gaps += 1
-        else:
+        if np.isfinite(self._last):
             self._steps.append(now - self._last)
             while sum(self._steps) > _FPS_S and len(self._steps) > 1:
                 self._steps.popleft()
@@ -296,7 +301,7 @@ class Session:
         shown = cut(pulse, max(len(pulse.bvp) - round(SHOWN_S * self._fs), 0), len(pulse.bvp))
         fps = len(self._steps) / sum(self._steps) if self._steps else 0.0
         person = self.counts.persons - 1 if self.counts.persons else None
-        advice = advise(vitals, self._box, self._roi is not None)
+        advice = advise(vitals, self._box, self._roi is not None, fps)
         t = self._last - self._clock.offset
         self.update = Update(t, vitals, shown, self._box, fps, advice, person, tuple(self._notes))
         self._notes = []
@@ -313,9 +318,12 @@ class Session:
 
 def _checked(box: Floats, rgb: NDArray[np.uint8]) -> Floats:
     out = np.asarray(box, float)
-    if out.shape != (4,) or not (out[2] - out[0] >= 2 and out[3] - out[1] >= 2):
+    if out.shape != (4,) or not np.isfinite(out).all() or not (out[2] - out[0] >= 2 and out[3] - out[1] >= 2):
         raise InvalidInputError(f"box must be x0, y0, x1, y1 with x1 > x0 and y1 > y0 (pixels), got {box!r}")
     height, width = rgb.shape[:2]
-    if out[0] >= width or out[1] >= height or out[2] <= 0 or out[3] <= 0:
+    if (out[2:] - out[:2]).max() > _MOST_SIDES * max(height, width):
+        raise InvalidInputError(f"box {out.tolist()} is far larger than the picture of {width}×{height} pixels")
+    x0, y0, x1, y1 = np.round(square(out, 1.0))
+    if x0 >= width or y0 >= height or x1 <= 0 or y1 <= 0:
         raise InvalidInputError(f"box {out.tolist()} lies outside the picture of {width}×{height} pixels")
     return out

@@ -7,10 +7,10 @@ import numpy as np
 from kdphys.clip.crop import crop, square
 from kdphys.clip.steady import Steady
 from kdphys.clip.trace import MAX_GAP_S
-from kdphys.clip.transform import Block
+from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Frame, Pulse
 from kdphys.pulse.shape import shape_pulse
-from kdphys.streaming.ring import HOLD, Floats, LiveResampler, LiveTrace, Ring
+from kdphys.streaming.ring import HOLD, Floats, LiveTrace, Ring
 from kdphys.streaming.waveform import Waveform
 
 
@@ -41,11 +41,11 @@ class LiveSignal:
         self._last = self._t0 + first / self._fs
         self._trace = LiveTrace(self._fs, self._t0, self._whole, self._marks)
         self._steady = Steady()
-        self._crops = LiveResampler(self._fs, self._t0, MAX_GAP_S, hold=HOLD)
+        self._crops = Resampler(self._fs, self._t0, MAX_GAP_S, hold=HOLD)
 
     def add(self, frame: Frame, box: Floats) -> None:
         """Take a frame with the face in ``box``."""
-        if not self.open:
+        if not self.open or frame.t - self._last > MAX_GAP_S:
             self._opened = max(self._number(frame.t), self._first)
         self._trace.add(frame, box)
         if self._wave.size is not None:

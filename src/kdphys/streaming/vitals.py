@@ -36,7 +36,7 @@ def cut(pulse: Pulse, start: int, stop: int) -> Pulse:
     """The samples ``start:stop`` of a pulse, with their evidence."""
     e = pulse.evidence
     part = slice(start, stop)
-    names = ("rgb", "patches", "luma", "clipped", "motion", "surround", "place")
+    names = ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
     evidence = e and replace(e, **{name: getattr(e, name)[part] for name in names})
     scale = None if pulse.scale is None else pulse.scale[part]
     t0 = pulse.t0 + start / pulse.fs
@@ -63,6 +63,15 @@ class LiveVitals:
         """Another person."""
         self._course.clear()
         self._kept, self._dropped, self._until = np.empty((0, 2)), np.empty(0), -np.inf
+
+    def shift(self, by: float) -> None:
+        """The clock of the frames was set: what is remembered happened ``by`` seconds later on the new one."""
+        self._kept[:, 0] += by
+        self._dropped = self._dropped + by
+        self._until += by
+        course = [replace(w, t0=w.t0 + by, t1=w.t1 + by) for w in self._course]
+        self._course.clear()
+        self._course.extend(course)
 
     def __call__(self, pulse: Pulse, face: bool) -> Vitals:
         """The vital signs at the end of ``pulse``.

@@ -80,8 +80,18 @@ class Playback(LiveSource):
         return self._video.notes
 
 
+#: Two clocks this far apart, seconds, are drawn together by this share of each step: enough for any quartz, and too
+#: little to be seen in a heart rate.
+_APART_S, _PULL = 0.5, 1e-3
+#: A source that goes back by more than the first has a new clock; its times go on after the second, seconds.
+_BACK_S, _STEP_S = 0.5, 1e-3
+
+
 class Anchor:
     """Lays the clock of a source on :func:`time.monotonic`, keeping its steps: they are exact where arrivals jitter.
+
+    What runs a little faster or slower than this machine is drawn back to it so slowly that no step is wrong by more
+    than a thousandth.
 
     Args:
         ahead_s: a source further ahead than this has a new clock, seconds.
@@ -91,6 +101,7 @@ class Anchor:
     def __init__(self, ahead_s: float = 5.0, behind_s: float = 5.0) -> None:
         self._ahead_s, self._behind_s = ahead_s, behind_s
         self._offset: float | None = None
+        self._last = -np.inf
 
     def __call__(self, own: float | None, now: float) -> float:
         """Time of a frame, seconds.
@@ -105,8 +116,13 @@ class Anchor:
             # Cameras mostly count on the machine's own clock.
             self._offset = 0.0 if -self._behind_s < own - now < 0.1 else now - own
         t = own + self._offset
-        if not -self._behind_s <= t - now <= self._ahead_s:
-            self._offset, t = now - own, now
+        if not -self._behind_s <= t - now <= self._ahead_s or t < self._last - _BACK_S:
+            t = max(now, self._last + _STEP_S)
+            self._offset = t - own
+        elif abs(t - now) > _APART_S and self._last < t < self._last + self._ahead_s:
+            self._offset -= np.copysign(_PULL * (t - self._last), t - now)
+            t = own + self._offset
+        self._last = max(self._last, t)
         return t
 
 

@@ -28,6 +28,10 @@ _TIMELESS = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe"})
 _AHEAD_S = 60.0
 
 
+# An address is not shown when it cannot be taken apart: somewhere in it is a password.
+_ESCAPE = "expected rtsp://USER:PASSWORD@HOST:PORT/…; in user and password write # / ? [ ] @ as %23 %2F %3F %5B %5D %40"
+
+
 class NetworkStream(LiveSource):
     """A stream by RTSP (over TCP where the server can) or HTTP: MJPEG, MPEG-TS, HLS, MP4, ….
 
@@ -46,8 +50,10 @@ class NetworkStream(LiveSource):
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise InvalidInputError(f"{url!r} is not an address ({error})") from error
+        except ValueError:
+            raise InvalidInputError(f"the stream's address cannot be read: {_ESCAPE}") from None
+        if ":" in parts.netloc and "@" not in parts.netloc and "@" in url:
+            raise InvalidInputError(f"the stream's address has its @ behind the host: {_ESCAPE}")
         if parts.scheme.lower() not in SCHEMES or not parts.hostname:
             raise InvalidInputError(
                 "a stream must be rtsp://HOST/…, rtsps://, http:// or https://, "
@@ -55,9 +61,9 @@ class NetworkStream(LiveSource):
             )
         self._url, self._timeout_s = url, timeout_s
         self._paced = parts.scheme.lower().startswith("http")
-        # Without user, password and query: they hold secrets, and this is shown.
+        # No more than that: the rest holds secrets, of some cameras even the path, and this is shown.
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        self.name = f"{parts.scheme}://{host}{f':{port}' if port else ''}{parts.path}"
+        self.name = f"{parts.scheme}://{host}{f':{port}' if port else ''}"
 
     def connect(self, stop: Event) -> Iterator[Frame]:
         """See :meth:`LiveSource.connect`."""

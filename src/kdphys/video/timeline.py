@@ -12,22 +12,6 @@ from kdphys.errors import InvalidInputError, VideoError
 Floats = NDArray[np.floating[Any]]
 
 
-def effective_fps(times: ArrayLike) -> float:
-    """Frames per second by the median step; 0 for fewer than two frames.
-
-    Args:
-        times: (N,) seconds.
-    """
-    steps = np.diff(np.asarray(times, float))
-    return float(1.0 / np.median(steps)) if len(steps) else 0.0
-
-
-def gaps(times: ArrayLike, max_gap_s: float = 0.5) -> list[tuple[float, float]]:
-    """Stretches (start, end) in seconds without a frame that are longer than ``max_gap_s``."""
-    t = np.asarray(times, float)
-    return [(float(t[k]), float(t[k + 1])) for k in np.flatnonzero(np.diff(t) > max_gap_s)]
-
-
 def check_order(name: str, index: int, before: float, t: float, hint: str = "") -> None:
     """Refuse a frame that is not later than the one before.
 

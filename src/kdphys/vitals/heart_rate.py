@@ -59,8 +59,8 @@ def check_windows(window_s: float, step_s: float) -> None:
     """
     if window_s < MIN_HR_S:
         raise InvalidInputError(f"window must be at least {MIN_HR_S:g} s, got {window_s:g} s")
-    if not step_s > 0:
-        raise InvalidInputError(f"step must be positive, got {step_s:g} s")
+    if not 0 < step_s < np.inf:
+        raise InvalidInputError(f"step must be positive and finite, got {step_s:g} s")
 
 
 def hr_course(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) -> list[HrWindow]:

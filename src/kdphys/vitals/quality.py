@@ -31,7 +31,8 @@ CONTACT_METHODS = frozenset({"channel"})
 FEATURES = ("snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion")
 #: The same for learned methods, whose output is trained to be quiet when it is unsure.
 LEARNED_FEATURES = (*FEATURES, "strength")
-_MIN_FPS = 8.0
+#: Fewer frames a second in half of a window, and a fast heart is read as a slow one. (Some clocks count in ms.)
+MIN_FPS, _CLOCK_FPS = 8.0, 0.1
 _DARK_LUMA = 22.0
 #: Share of the face that is over-exposed: from the first on it explains why nothing is seen, from the second on nothing
 #: is believed.
@@ -89,10 +90,10 @@ class Judge:
         pulse, evidence = self.pulse, self.pulse.evidence
         valid = pulse.valid[start:stop]
         fs = pulse.fs
-        if evidence is not None and 0 < evidence.source_fps < _MIN_FPS:
-            return Quality(None, 0.0, "fs too low", {})
         if valid.mean() < 0.85:
             return Quality(None, 0.0, "no face", {})
+        if _is_slow(evidence, start, stop):
+            return Quality(None, 0.0, "fs too low", {})
         reason = _exposure(evidence, start, stop, _BLIND_SHARE)
         seen = self.look(start, stop)
         if seen is None:
@@ -150,6 +151,13 @@ def _chroma(patches: NDArray[Any], fs: float) -> NDArray[np.float32]:
         s = np.stack([x[..., 1] - x[..., 2], x[..., 1] + x[..., 2] - 2.0 * x[..., 0]], axis=1)
         out[:, :, first : first + 4] = band(s, fs).swapaxes(0, 1)
     return out
+
+
+def _is_slow(evidence: Evidence | None, start: int, stop: int) -> bool:
+    """Whether half of a window was made of too few frames a second."""
+    rate = np.empty(0) if evidence is None else np.asarray(evidence.rate)[start:stop]
+    rate = rate[np.isfinite(rate)]
+    return len(rate) > 0 and float(np.median(rate)) < MIN_FPS - _CLOCK_FPS
 
 
 def _exposure(evidence: Evidence | None, start: int, stop: int, share: float) -> str | None:

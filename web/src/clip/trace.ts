@@ -9,8 +9,9 @@ import { GRID, SIZE, SkinWeights, skinMeans } from "./skin";
 /** A stretch without a face, or without frames, longer than this stays a gap, seconds. */
 export const MAX_GAP_S = 0.5;
 const PATCHES = GRID * GRID;
-/** Columns: R, G, B, luma, clipped, motion, surround, place, the patches' colours, whether each patch was seen. */
-const COLOURS = 10;
+/** Columns: R, G, B, luma, clipped, motion, surround, rate, place, the patches' colours, whether each patch was seen. */
+const PLACE = 8;
+const COLOURS = PLACE + 3;
 const SEEN = COLOURS + 3 * PATCHES;
 const COLUMNS = SEEN + PATCHES;
 
@@ -22,7 +23,7 @@ export interface Evidence {
   luma: Float64Array;
   clipped: Float64Array;
   motion: Float64Array;
-  sourceFps: number;
+  rate: Float64Array; // frames a second that the sample was made of
   surround: Float64Array; // brightness around the face, NaN where it is not known
   place: Float64Array; // T × 3, centre of the face and half of its width, in widths of the face as it was first seen
 }
@@ -42,7 +43,7 @@ export class TraceBuilder {
   private readonly filled: Float64Array; // which sample number each row of the ring holds
   private readonly held = new Float64Array(3 * PATCHES);
   private last: { t: number; box: Box } | null = null;
-  private steps: number[] = [];
+  private rate: number; // frames a second, by the last step; the first frame has none
   private stop = 0;
   private unit = 0; // width of the face when it was first seen
   private around = -1; // the last brightness around the face; negative until there is one
@@ -58,6 +59,7 @@ export class TraceBuilder {
     readonly capacity: number,
   ) {
     this.stream = new Resampler(fs, t0, MAX_GAP_S);
+    this.rate = fs;
     this.table = new Float32Array(capacity * COLUMNS);
     this.filled = new Float64Array(capacity).fill(-1);
   }
@@ -84,8 +86,7 @@ export class TraceBuilder {
       const step = Math.max(t - this.last.t, 1e-3);
       const moved = box.reduce((total, v, k) => total + Math.abs(v - this.last!.box[k]!), 0) / 4;
       motion = moved / Math.max(box[2] - box[0], 1) / step;
-      if (t - this.last.t <= MAX_GAP_S) this.steps.push(t - this.last.t);
-      if (this.steps.length > 300) this.steps.shift();
+      if (t - this.last.t <= MAX_GAP_S) this.rate = 1 / Math.max(t - this.last.t, 1e-6);
     }
     this.last = { t, box: [...box] };
     if (!mean.every(Number.isFinite)) return [];
@@ -97,9 +98,10 @@ export class TraceBuilder {
     if (Number.isFinite(around)) this.around = around;
     row[6] = this.around;
     this.unit ||= Math.max(box[2] - box[0], 1);
-    row[7] = (box[0] + box[2]) / (2 * this.unit);
-    row[8] = (box[1] + box[3]) / (2 * this.unit);
-    row[9] = (box[2] - box[0]) / (2 * this.unit);
+    row[7] = this.rate;
+    row[PLACE] = (box[0] + box[2]) / (2 * this.unit);
+    row[PLACE + 1] = (box[1] + box[3]) / (2 * this.unit);
+    row[PLACE + 2] = (box[2] - box[0]) / (2 * this.unit);
     for (let p = 0; p < PATCHES; p++) {
       const colour = patches.subarray(3 * p, 3 * p + 3);
       if (!colour.every(Number.isFinite)) continue;
@@ -152,7 +154,6 @@ export class TraceBuilder {
         patches.set(this.table.subarray(colour, colour + 3), 3 * (k * kept.length + i));
       });
     });
-    const span = this.steps.reduce((total, s) => total + s, 0);
     const evidence: Evidence = {
       rgb,
       patches,
@@ -160,11 +161,11 @@ export class TraceBuilder {
       luma: column(3),
       clipped: column(4),
       motion: column(5),
-      sourceFps: span > 0 ? this.steps.length / span : 0,
+      rate: column(7),
       surround: column(6).map((v) => (v < 0 ? NaN : v)),
       place: Float64Array.from({ length: 3 * n }, (_, k) => {
         const slot = at[Math.floor(k / 3)]!;
-        return slot < 0 ? NaN : this.table[slot + 7 + (k % 3)]!;
+        return slot < 0 ? NaN : this.table[slot + PLACE + (k % 3)]!;
       }),
     };
     return { fs: this.fs, t0: this.t0 + from / this.fs, valid, evidence };

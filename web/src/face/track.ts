@@ -13,6 +13,8 @@ import { difference, look, patch, thin } from "./look";
 const LEAP = 0.3;
 /** A face that differs by more than this from who was there before is another one. */
 const OTHER = 0.7;
+/** Stands for the whole picture where the others are persons. */
+const PICTURE = -1;
 
 export interface TimedPicture {
   picture: Picture;
@@ -142,6 +144,7 @@ export class FaceTracker {
       out.set(person.id, { box: person.box, score: person.score });
     }
     for (const person of this.persons) if (out.has(person.id)) person.look = patch(picture, person.box);
+    for (const key of this.steps.keys()) if (key !== PICTURE && !this.remembers(key)) this.steps.delete(key);
     return out;
   }
 
@@ -153,7 +156,7 @@ export class FaceTracker {
     this.small = small;
     if (!before || before.width !== small.width || before.height !== small.height) return { cut: false, changed: [] };
     const whole: Box = [0, 0, small.width, small.height];
-    const cut = this.leaps(-1, look(before, whole, 32, 24), look(small, whole, 32, 24));
+    const cut = this.leaps(PICTURE, look(before, whole, 32, 24), look(small, whole, 32, 24));
     const changed = this.persons.filter((person) => {
       if (!this.seen.has(person.id)) return false; // hidden already
       const box = person.box.map((v) => v / step) as Box;
@@ -171,7 +174,6 @@ export class FaceTracker {
     const usual = Math.max(0, ...steps);
     steps.push(step);
     if (steps.length > 8) steps.shift();
-    if (this.steps.size > 64) this.steps.delete(this.steps.keys().next().value!);
     return steps.length > 2 && step > LEAP && step > 4 * usual;
   }
 }

@@ -1,7 +1,7 @@
 /** What the person in front of the camera can do about it; the words of kdphys/streaming/advice.py. */
 
 import type { Box } from "../clip/picture";
-import type { Reason } from "../vitals/quality";
+import { MIN_FPS, type Reason } from "../vitals/quality";
 
 /** A face narrower than this has too few pixels. */
 const MIN_FACE_PX = 48;
@@ -18,10 +18,11 @@ const FOR_REASON: Record<Reason, string> = {
   "no periodic component": "hold still, with even light on the face",
 };
 
-/** Short sentences, most important first; none when all is well. */
-export function advise(reason: Reason | null, box: Box | null): string[] {
+/** Short sentences, most important first; none when all is well. `fps`: frames a second that come. */
+export function advise(reason: Reason | null, box: Box | null, fps: number): string[] {
   const out = new Set<string>();
   if (!box) out.add(FOR_REASON["no face"]);
+  if (reason === "too short" && fps > 0 && fps < MIN_FPS) out.add(FOR_REASON["fs too low"]); // too few to begin with
   if (reason) out.add(FOR_REASON[reason]);
   if (box && box[2] - box[0] < MIN_FACE_PX) out.add("come closer");
   return [...out];

@@ -16,18 +16,17 @@ export class Choice {
 
   /**
    * @param remembers whether the tracker still knows a person; who was replaced by somebody else is not waited for.
-   * @returns the person at `t` seconds, or null when the chosen one is not there; and whether it is another than before.
+   * @returns the person at `t` seconds, or null when the chosen one is not there; and whether one is chosen anew.
    */
-  choose(faces: Map<number, Face>, t: number, remembers: (id: number) => boolean): { id: number | null; another: boolean } {
+  choose(faces: Map<number, Face>, t: number, remembers: (id: number) => boolean): { id: number | null; anew: boolean } {
     if (this.id !== null && faces.has(this.id)) {
       this.followedS += Math.min(t - this.last, 1);
       this.last = t;
-      return { id: this.id, another: false };
+      return { id: this.id, anew: false };
     }
-    if (!faces.size) return { id: null, another: false };
+    if (!faces.size) return { id: null, anew: false };
     const gone = (this.id !== null && !remembers(this.id)) || this.followedS < CLAIM_S || t - this.last > this.memoryS;
-    if (this.id !== null && !gone) return { id: null, another: false };
-    const another = this.id !== null;
+    if (this.id !== null && !gone) return { id: null, anew: false };
     let largest = -1;
     for (const [key, { box }] of faces) {
       const area = (box[2] - box[0]) * (box[3] - box[1]);
@@ -35,6 +34,11 @@ export class Choice {
     }
     this.last = t;
     this.followedS = 0;
-    return { id: this.id, another };
+    return { id: this.id, anew: true };
+  }
+
+  /** Whoever is there next is chosen anew. */
+  forget(): void {
+    this.id = null;
   }
 }

@@ -26,7 +26,7 @@ function estimate(e: Estimate): object {
 /** All that a session measured; times are seconds since its first frame. */
 export function documentOf(session: Session, version: string): object {
   const { update, counts, beats } = session;
-  const { course } = session.vitals;
+  const course = session.vitals.course.filter((w) => w.person === session.vitals.person);
   const measurements = update
     ? [
         {
@@ -77,7 +77,7 @@ export function documentOf(session: Session, version: string): object {
 
 function notes({ counts }: Session): string[] {
   const out: string[] = [];
-  if (counts.persons > 1) out.push(`${counts.persons} persons were measured one after the other; breathing and variability are the last one's`);
+  if (counts.persons > 1) out.push(`${counts.persons} persons were measured one after the other; all but heart rate over time (CSV) is the last one's`);
   if (counts.gaps) out.push(`${counts.gaps} gaps of more than 0.5 s without frames`);
   if (counts.lost) out.push(`the face was lost ${counts.lost} times`);
   if (counts.late) out.push(`${counts.late} frames refused: their time was not after the frame before`);
@@ -86,9 +86,8 @@ function notes({ counts }: Session): string[] {
 
 /** Heart rate over time, one row a window; an empty cell where it cannot tell. */
 export function courseCsv(session: Session): string {
-  const person = session.update?.person ?? 0;
   const rows = session.vitals.course.map((w) =>
-    [SOURCE, person, text(w.t0), text(w.t1), text(w.hrBpm), text(w.sqi), w.reason ?? ""].join(","),
+    [SOURCE, w.person, text(w.t0), text(w.t1), text(w.hrBpm), text(w.sqi), w.reason ?? ""].join(","),
   );
   return ["source,person,start_s,end_s,hr_bpm,sqi,reason", ...rows, ""].join("\n");
 }

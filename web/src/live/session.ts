@@ -6,6 +6,7 @@ import { Resampler } from "../clip/resampler";
 import { Steady } from "../clip/steady";
 import { MAX_GAP_S, TraceBuilder } from "../clip/trace";
 import type { Face } from "../face/detect";
+import { sum } from "../dsp/stats";
 import { FaceTracker, type Tracked } from "../face/track";
 import { shapePulse, type Pulse } from "../pulse/pulse";
 import type { Beats } from "../vitals/beats";
@@ -24,6 +25,8 @@ export const HISTORY_S = 180;
 export const SHOWN_S = 10;
 /** Heart rates that are kept, one a second. */
 export const COURSE_LENGTH = 6 * 3600;
+/** The rate of the frames is counted over this long, seconds. */
+const FPS_S = 4;
 const CAPACITY = (HISTORY_S + 4) * FS;
 
 /** What happened to the frames of a session so far. */
@@ -48,7 +51,6 @@ export interface Update {
   advice: string[];
   person: number | null;
   counts: Counts;
-  latencyS: number;
 }
 
 export interface SessionOptions {
@@ -68,9 +70,10 @@ export class Session {
   /** Where the face was in the newest frame whose faces are known. */
   box: Box | null = null;
   readonly method: string;
-  private readonly tracker: FaceTracker;
+  private tracker: FaceTracker;
   private readonly refreshS: number;
-  private choice: Choice;
+  private readonly choice: Choice;
+  private size = ""; // of the pictures
   private wave: Waveform;
   private trace: TraceBuilder | null = null;
   private crops: Resampler | null = null;
@@ -107,9 +110,12 @@ export class Session {
       return null;
     }
     if (t - this.last > MAX_GAP_S) this.counts.gaps++;
-    else if (!Number.isNaN(this.last)) this.steps.push(t - this.last);
-    if (this.steps.length > 90) this.steps.shift();
+    if (!Number.isNaN(this.last)) this.steps.push(t - this.last);
+    while (this.steps.length > 1 && sum(this.steps) > FPS_S) this.steps.shift();
     this.last = t;
+    const size = `${picture.width}×${picture.height}`;
+    if (this.size && size !== this.size) await this.resize();
+    this.size = size;
     for (const tracked of await this.tracker.push({ picture, t })) await this.take(tracked);
     await this.wave.settle();
     const first = !this.warm && this.collectedS >= MIN_HR_S;
@@ -138,22 +144,31 @@ export class Session {
     this.warm = false;
   }
 
+  /** Pictures of another size come: places in them mean nothing to the tracker. */
+  private async resize(): Promise<void> {
+    for (const tracked of await this.tracker.flush()) await this.take(tracked);
+    this.tracker = new FaceTracker(this.options.detect);
+    this.choice.forget();
+  }
+
   private async take({ picture, t, faces }: Tracked): Promise<void> {
-    const { id, another } = this.choice.choose(faces, t, (known) => this.tracker.remembers(known));
+    const { id, anew } = this.choice.choose(faces, t, (known) => this.tracker.remembers(known));
     if (id === null) {
       if (this.box) this.counts.lost++;
       this.box = null;
       if (this.opened >= 0 && t - this.lastFace > MAX_GAP_S) await this.endStretch();
       return;
     }
+    const another = anew && this.counts.persons > 0;
     if (another) {
+      this.vitals.person++;
       this.wave = this.options.openWaveform(FS, CAPACITY);
       this.begin(this.number(t));
     }
     if (another || this.counts.persons === 0) this.counts.persons++;
     this.box = faces.get(id)!.box;
     this.counts.faceFrames++;
-    if (this.opened < 0) this.opened = Math.max(this.number(t), this.firstSample);
+    if (this.opened < 0 || t - this.lastFace > MAX_GAP_S) this.opened = Math.max(this.number(t), this.firstSample);
     this.lastFace = t;
     const colours = this.trace!.add(picture, t, this.box);
     if (!this.wave.crop) for (const block of colours) await this.wave.take(block);
@@ -174,7 +189,8 @@ export class Session {
   private refresh(): Update {
     const open = this.opened >= 0;
     const { ring, lookahead } = this.wave;
-    const stop = Math.max(ring.stop, this.firstSample, open ? 0 : this.number(this.last) + 1);
+    const newest = open ? this.number(this.lastFace) - lookahead : this.number(this.last) + 1;
+    const stop = Math.max(ring.stop, this.firstSample, newest);
     const start = Math.max(this.firstSample, stop - HISTORY_S * FS);
     const { values, seen } = ring.slice(start, stop);
     const trace = this.trace!.slice(start, stop);
@@ -183,7 +199,8 @@ export class Session {
     this.beats = beats;
     const n = stop - start;
     const shown = cut(this.pulse, Math.max(n - SHOWN_S * FS, 0), n);
-    const span = this.steps.reduce((sum, s) => sum + s, 0);
+    const span = sum(this.steps);
+    const fps = span > 0 ? this.steps.length / span : 0;
     this.update = {
       t: this.last,
       hr,
@@ -191,11 +208,10 @@ export class Session {
       hrv,
       collectedS: this.collectedS,
       wave: { bvp: Float32Array.from(shown.bvp), valid: shown.valid.slice(), t0: shown.t0, fs: FS },
-      fps: span > 0 ? this.steps.length / span : 0,
-      advice: advise(hr.reason, this.box),
+      fps,
+      advice: advise(hr.reason, this.box, fps),
       person: this.counts.persons ? this.counts.persons - 1 : null,
       counts: { ...this.counts },
-      latencyS: (lookahead + 1) / FS + this.tracker.intervalS,
     };
     return this.update;
   }

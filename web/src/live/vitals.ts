@@ -43,17 +43,22 @@ export function cut(pulse: Pulse, start: number, stop: number): Pulse {
       luma: e.luma.subarray(start, stop),
       clipped: e.clipped.subarray(start, stop),
       motion: e.motion.subarray(start, stop),
-      sourceFps: e.sourceFps,
+      rate: e.rate.subarray(start, stop),
       surround: e.surround.subarray(start, stop),
       place: e.place.subarray(3 * start, 3 * stop),
     },
   };
 }
 
+/** A heart rate, and whose: of the persons of a session, from 0. */
+export type PersonWindow = HrWindow & { person: number };
+
 /** The vital signs at the end of a pulse. */
 export class LiveVitals {
-  /** Heart rate over time, one window a refresh. */
-  course: HrWindow[] = [];
+  /** Heart rate over time, one window a refresh, of all persons one after the other. */
+  course: PersonWindow[] = [];
+  /** Who is measured now. */
+  person = 0;
 
   /** @param most windows that are kept. */
   constructor(
@@ -63,12 +68,12 @@ export class LiveVitals {
 
   measure(pulse: Pulse, face: boolean): Vitals {
     const hr = this.now(pulse, face);
-    this.course.push(hr);
+    if (hr.t1 - hr.t0 >= MIN_HR_S - 0.5 / pulse.fs) this.course.push({ ...hr, person: this.person });
     if (this.course.length > this.most) this.course.shift();
     const beats: Beats =
       hr.hrBpm === null
         ? { times: [], intervals: [], leftOut: 0 }
-        : findBeats(pulse, this.course.filter((w) => w.hrBpm !== null && w.t1 > pulse.t0));
+        : findBeats(pulse, this.course.filter((w) => w.person === this.person && w.hrBpm !== null && w.t1 > pulse.t0));
     const rr = hr.hrBpm === null ? refused("brpm", MIN_RR_S, "no reliable pulse") : breathing(pulse, beats, hr.sqi);
     return { hr, rr, hrv: variability(beats, hr.sqi), beats };
   }

@@ -1,7 +1,6 @@
 /** The blood-volume pulse, and what every method's raw waveform goes through to become one; as kdphys/pulse. */
 
-import type { Evidence, Trace } from "../clip/trace";
-import type { Classical } from "../classical/methods";
+import type { Evidence } from "../clip/trace";
 import { bandpass } from "../dsp/filter";
 import { mean, runs, std } from "../dsp/stats";
 
@@ -44,16 +43,4 @@ export function shapePulse(
     scale.fill(spread, start, stop);
   }
   return { bvp, fs, t0, valid, method, evidence, scale };
-}
-
-/** The pulse of a trace by a classical method; gaps stay gaps. */
-export function tracePulse(trace: Trace, name: string, method: Classical): Pulse {
-  const raw = new Float64Array(trace.valid.length);
-  const seen = new Uint8Array(raw.length);
-  for (const { start, stop } of runs(trace.valid)) {
-    if (stop - start < MIN_RUN_S * trace.fs) continue;
-    raw.set(method(trace.evidence.rgb.subarray(3 * start, 3 * stop), trace.fs), start);
-    seen.fill(1, start, stop);
-  }
-  return shapePulse(raw, seen, trace.fs, trace.t0, name, trace.evidence);
 }

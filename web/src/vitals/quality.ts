@@ -11,7 +11,9 @@ import { band, impostor } from "./impostors";
 /** Below this SQI the answer is "no reliable pulse". */
 export const SQI_THRESHOLD = 0.7;
 const FEATURES = ["snr_db", "dominance", "halves", "agreement", "unison", "phase", "log_ac", "motion"] as const;
-const MIN_FPS = 8;
+/** Fewer frames a second in half of a window, and a fast heart is read as a slow one. (Some clocks count in ms.) */
+export const MIN_FPS = 8;
+const CLOCK_FPS = 0.1;
 const DARK_LUMA = 22;
 /** Share of the face that is over-exposed: from here on it explains that nothing is seen, … */
 const CLIPPED_SHARE = 0.35;
@@ -101,8 +103,8 @@ export class Judge {
   judge(start: number, stop: number): Quality {
     const { pulse } = this;
     const { evidence, fs } = pulse;
-    if (evidence && evidence.sourceFps > 0 && evidence.sourceFps < MIN_FPS) return refused("fs too low");
     if (!(mean(pulse.valid.subarray(start, stop)) >= 0.85)) return refused("no face");
+    if (isSlow(evidence, start, stop)) return refused("fs too low");
     let reason = exposure(evidence, start, stop, BLIND_SHARE);
     const seen = this.look(start, stop);
     if (!seen) return refused(reason ?? "no periodic component");
@@ -165,6 +167,11 @@ function chroma(evidence: Evidence, p: number, start: number, stop: number, fs: 
     return band(colour.map((v) => v / level - 1), fs);
   });
   return [g!.map((v, k) => v - b![k]!), g!.map((v, k) => v + b![k]! - 2 * r![k]!)];
+}
+
+/** Whether half of a window was made of too few frames a second. */
+function isSlow(evidence: Evidence | null, start: number, stop: number): boolean {
+  return !!evidence && median(finite(evidence.rate.subarray(start, stop))) < MIN_FPS - CLOCK_FPS;
 }
 
 function exposure(evidence: Evidence | null, start: number, stop: number, share: number): Reason | null {
