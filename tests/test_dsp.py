@@ -14,6 +14,7 @@ from kdphys.dsp import (
     heart_frequency,
     heart_spectrum,
     peak_frequency,
+    pulse_frequency,
     resample_by_time,
     runs,
     spectrum,
@@ -149,6 +150,22 @@ def test_a_slow_heart_is_not_told_at_its_second_harmonic():
     f = np.linspace(0, 5, 5001)
     drift = 3 * np.exp(-f) + np.exp(-(((f - 1.6) / 0.05) ** 2))
     assert heart_frequency(f, drift) == pytest.approx(1.6, abs=0.01)  # strong at the half, but no peak there
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_slow_heart_that_pushes_twice_in_a_beat_is_told_by_what_goes_in_step(seed: int):
+    """96 a minute with a little of 48: one heart when they keep step while the rate wanders, else a heart and noise."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(300) / 30
+    phase = 2 * np.pi * (0.8 * t + 0.01 * np.sin(0.5 * t + seed))
+    other = 2 * np.pi * 0.8 * t + np.cumsum(rng.normal(0, 0.25, 300))
+    noise = bandpass(rng.normal(0, 0.2, 300), 30.0, 0.6, 4.0)
+    one = 0.35 * np.sin(phase) + np.sin(2 * phase + 1) + noise
+    two = 0.35 * np.sin(other) + np.sin(2 * phase + 1) + noise
+    assert 60 * heart_frequency(*heart_spectrum(one, 30.0)) == pytest.approx(96, abs=1)
+    assert 60 * pulse_frequency(one, 30.0) == pytest.approx(48, abs=1)
+    assert 60 * pulse_frequency(two, 30.0) == pytest.approx(96, abs=1)
+    assert 60 * pulse_frequency(one[:200], 30.0) == pytest.approx(96, abs=2)  # too short to tell
 
 
 # Resampling

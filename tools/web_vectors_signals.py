@@ -7,14 +7,27 @@ from web_vectors_common import FS, Json, f32, packed, rng, skin_rgb
 
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, Pulse, RgbTrace
-from kdphys.dsp import bandpass, detrend, heart_frequency, heart_spectrum, peak_frequency, resample_by_time, spectrum
+from kdphys.dsp import (
+    bandpass,
+    detrend,
+    heart_frequency,
+    heart_spectrum,
+    peak_frequency,
+    pulse_frequency,
+    resample_by_time,
+    spectrum,
+)
 from kdphys.pulse.estimate import TraceMethod
 from kdphys.pulse.shape import shape_pulse
 from kdphys.vitals.beats import find_beats
-from kdphys.vitals.heart_rate import hr_course
+from kdphys.vitals.heart_rate import Memory, hr_course
 from kdphys.vitals.hrv import variability
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.respiration import respiration
+from kdphys.vitals.result import HrWindow
+
+#: Amplitude and rad/s of what is left of a slow heart's own rate beside its double: in step with it, and not.
+DOUBLES = ((0.4, 5.0), (0.4, 5.2))
 
 
 def dsp_vectors() -> Json:
@@ -49,6 +62,10 @@ def dsp_vectors() -> Json:
         "heart": [
             {"wave": packed(wave), "f": heart_frequency(*heart_spectrum(wave, FS))}
             for wave in (f32(a * np.sin(5 * t[:300]) + np.sin(10 * t[:300])) for a in (0.6, 0.8))
+        ],
+        "pulse": [
+            {"wave": packed(wave), "f": pulse_frequency(wave, FS)}
+            for wave in (f32(a * np.sin(b * t[:300] + 0.3) + np.sin(10 * t[:300])) for a, b in DOUBLES)
         ],
         "resample": {
             "times": packed(times),
@@ -148,6 +165,22 @@ def quality_vectors() -> Json:
     return {"cases": cases}
 
 
+def memory_vectors() -> Json:
+    """A course whose rate is now a heart's, now a light's, and what is believed of it."""
+    random, course = rng(51), []
+    for k in range(120):
+        known = k % 60 > 20 and bool(random.random() < (0.2 if k < 60 else 0.6))
+        bpm = float(72 + random.normal(0, 2) + (20 if k % 13 == 0 else 0))
+        reason = ("flickering light" if k % 3 else "too much motion") if known else None
+        course.append(HrWindow(float(k), k + 10.0, None if known else bpm, 0.0 if known else 0.9, reason, bpm))
+    course[50] = HrWindow(50.0, 60.0, None, 0.0, "no face")
+    course[55] = HrWindow(55.0, 65.0, None, 0.4, "too much motion", 72.0)
+    return {
+        "course": [[w.t0, w.t1, w.hr_bpm, w.sqi, w.reason, w.candidate_bpm] for w in course],
+        "believed": [[w.hr_bpm, w.sqi, w.reason] for w in map(Memory(), course)],
+    }
+
+
 def estimate(e: Any) -> Json:
     return {"value": e.value, "unit": e.unit, "confidence": e.confidence, "min_s": e.min_s, "reason": e.reason}
 
@@ -197,4 +230,5 @@ def vitals_vectors() -> Json:
         "hrv_short": {name: estimate(value) for name, value in variability(intervals[:50], left_out, 0.9).items()},
         "hearts": [hrv_vectors(noise_s) for noise_s in (0.002, 0.01, 0.03)],
         "rr": estimate(respiration(pulse, beats, intervals, 0.9)),
+        "memory": memory_vectors(),
     }

@@ -128,6 +128,9 @@ def heart_spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60) ->
 
 #: How far from half of a frequency its fundamental is looked for, Hz.
 _HALF_HZ = 0.05
+#: A weaker one, of at least this share of the power, is the fundamental when it beats in step with its double: phases
+#: coupled to this, 0–1, over at least so long, seconds, and twice its frequency no further from the other than this.
+_COUPLED_POWER, _COUPLED, _COUPLED_S, _COUPLED_HZ = 0.05, 0.9, 9.9, 4 / 60
 
 
 def peak_frequency(frequencies: Floats, power: Floats, low: float, high: float) -> float:
@@ -157,14 +160,48 @@ def heart_frequency(frequencies: Floats, power: Floats) -> float:
     """
     low, high = (bpm / 60 for bpm in HR_BAND_BPM)
     f = peak_frequency(frequencies, power, low, high)
-    if f / 2 < low:
-        return f
+    half, share = _half(frequencies, power, f)
+    return half if share > 0.5 else f
+
+
+def _half(frequencies: Floats, power: Floats, f: float) -> tuple[float, float]:
+    """The peak at half of ``f``, Hz, and its share of the power at ``f``; 0 where there is none of its own."""
+    low = HR_BAND_BPM[0] / 60
     near = np.flatnonzero((frequencies >= max(f / 2 - _HALF_HZ, low)) & (frequencies <= f / 2 + _HALF_HZ))
-    if len(near) < 3 or not near[0] < near[np.argmax(power[near])] < near[-1]:
-        return f  # a slope, no peak
+    if f / 2 < low or len(near) < 3 or not near[0] < near[np.argmax(power[near])] < near[-1]:
+        return f / 2, 0.0  # out of the band, or a slope
     half = peak_frequency(frequencies, power, float(frequencies[near[0]]), float(frequencies[near[-1]]))
     at = np.interp([half, f], frequencies, power)
-    return half if at[0] > 0.5 * at[1] else f
+    return half, float(at[0] / max(at[1], 1e-300))
+
+
+def pulse_frequency(x: Floats, fs: float, resolution_hz: float = 0.05 / 60) -> float:
+    """Frequency (Hz) of a heart from its pulse: :func:`heart_frequency`, or its half where it beats there as well.
+
+    Some hearts that beat slowly push the wave up twice in each beat, so that hardly anything is left at their own rate.
+    What is left goes in step with its double all the time (quadratic phase coupling, Kim & Powers 1979,
+    doi:10.1109/TPS.1979.4317207), which noise does not.
+
+    Args:
+        x: (T,) the pulse.
+        fs, resolution_hz: as of :func:`heart_spectrum`.
+    """
+    frequencies, power = heart_spectrum(x, fs, resolution_hz)
+    f = heart_frequency(frequencies, power)
+    half, share = _half(frequencies, power, f)
+    weak = share < _COUPLED_POWER or abs(2 * half - f) > _COUPLED_HZ or len(x) < _COUPLED_S * fs
+    return f if weak or _coupling(x, fs, f) < _COUPLED else half
+
+
+def _coupling(x: Floats, fs: float, f: float) -> float:
+    """How steady the phase at ``f`` Hz is against twice that at its half, over five stretches of a third of ``x``."""
+    n = len(x) // 3
+    starts = np.linspace(0, len(x) - n, 5).astype(int)
+    tones = np.exp(-1j * np.pi * f / fs * np.arange(len(x)))
+    parts = np.stack([x[s : s + n] * tones[s : s + n] for s in starts]) * np.hanning(n)
+    half, whole = parts.sum(axis=1), (parts * np.stack([tones[s : s + n] for s in starts])).sum(axis=1)
+    turns = whole * np.conj(half) ** 2
+    return float(np.abs((turns / np.maximum(np.abs(turns), 1e-300)).mean()))
 
 
 def resample_by_time(

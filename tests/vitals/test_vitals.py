@@ -13,9 +13,10 @@ from kdphys.containers import Pulse, RgbTrace
 from kdphys.errors import InvalidInputError
 from kdphys.pulse.estimate import load_method
 from kdphys.vitals import measure_vitals
-from kdphys.vitals.heart_rate import heart_rate, hr_course
+from kdphys.vitals.heart_rate import Memory, heart_rate, hr_course, hr_window
 from kdphys.vitals.hrv import timing_noise, variability
 from kdphys.vitals.quality import FEATURES, SQI_THRESHOLD, Judge
+from kdphys.vitals.result import HrWindow
 from tests.conftest import face_trace, pulse_wave
 
 
@@ -131,8 +132,10 @@ def test_what_many_windows_know_to_be_the_light_is_no_pulse_in_the_others(
     luma = 120 * (1 + 0.01 * np.sin(2 * np.pi * 70 / 60 * t))
     swing = np.where(t < lit_s, 0.01, 0.0) * np.sin(2 * np.pi * (70 / 60 + shift) * t)
     around = 60 * (1 + swing + np.random.default_rng(0).normal(0, 0.0005, 1800))
-    vitals = measure_vitals(load_method("pos").pulse(changed(trace, luma=luma, surround=around)))
-    assert sum(w.hr_bpm is not None for w in vitals.course) > 15
+    pulse = load_method("pos").pulse(changed(trace, luma=luma, surround=around))
+    vitals = measure_vitals(pulse)
+    assert sum(w.hr_bpm is not None for w in hr_course(pulse)) > 15, "each by itself is convincing"
+    assert (sum(w.hr_bpm is not None for w in vitals.course) > 15) != refused
     assert vitals.hr_bpm == (None if refused else pytest.approx(70, abs=1))
     assert vitals.reasons == (("flickering light",) if refused else ())
 
@@ -332,3 +335,37 @@ def test_weaker_pulse_less_confidence() -> None:
         scores.append(np.mean([Judge(p)(0, 300).sqi for p in pulses]))
     assert scores[0] > scores[1] > scores[2]
     assert scores[0] > SQI_THRESHOLD > scores[2]
+
+
+def course_of(*told: tuple[float, str | None]) -> list[HrWindow]:
+    """A window a second: its rate, and what is known of it."""
+    return [
+        HrWindow(float(k), k + 10.0, None if why else bpm, 0.0 if why else 0.9, why, bpm)
+        for k, (bpm, why) in enumerate(told)
+    ]
+
+
+def test_a_window_is_denied_by_those_of_the_last_half_minute_only() -> None:
+    light, heart = (100.0, "flickering light"), (100.0, None)
+    told = [w.hr_bpm for w in map(Memory(), course_of(*[light] * 5, *[heart] * 60))]
+    assert told[:15] == [None] * 15, "as long as half as many knew"
+    assert told[15:] == [100.0] * 50
+    assert [w.hr_bpm for w in map(Memory(), course_of(*[light] * 5, *[(72.0, None)] * 9))][5:] == [72.0] * 9
+    weak = [(100.0, "no periodic component")] * 5
+    assert [w.hr_bpm for w in map(Memory(), course_of(*weak, *[heart] * 9))][5:] == [100.0] * 9
+    (last,) = [w for w in map(Memory(), course_of(light, heart)) if w.t0 == 1.0]
+    assert (last.reason, last.sqi, last.candidate_bpm) == ("flickering light", 0.0, 100.0)
+
+
+def test_a_short_recording_is_denied_by_its_windows_too() -> None:
+    """Twenty seconds whose lamp swings in time for the first half: the whole of it would convince."""
+    trace = face_trace(20, 70.0, noise=0.002, amplitude=0.01)
+    t = np.arange(600) / 30
+    luma = 120 * (1 + 0.01 * np.sin(2 * np.pi * 70 / 60 * t))
+    swing = np.where(t < 11, 0.006, 0.0) * np.sin(2 * np.pi * 70 / 60 * t)
+    around = 60 * (1 + swing + np.random.default_rng(0).normal(0, 0.0005, 600))
+    pulse = load_method("pos").pulse(changed(trace, luma=luma, surround=around))
+    assert hr_window(Judge(pulse), 0, 600).hr_bpm == pytest.approx(70, abs=1)
+    vitals = measure_vitals(pulse)
+    assert vitals.hr_bpm is None
+    assert vitals.reasons == ("flickering light",)

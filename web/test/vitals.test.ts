@@ -2,10 +2,22 @@ import { describe, expect, it } from "vitest";
 import { shapePulse } from "../src/pulse/pulse";
 import { findBeats, findPeaks } from "../src/vitals/beats";
 import { variability } from "../src/vitals/hrv";
-import { Judge } from "../src/vitals/quality";
+import { Memory } from "../src/vitals/memory";
+import { Judge, type Reason } from "../src/vitals/quality";
 import { respiration } from "../src/vitals/respiration";
 import type { Estimate, HrWindow } from "../src/vitals/result";
 import { calibration, doubles, expectClose, floats, pulseOf, vectors, type Json } from "./vectors";
+
+it("windows deny each other as in Python", () => {
+  const { course, believed } = vectors("vitals").memory;
+  const memory = new Memory();
+  const got = (course as [number, number, number | null, number, Reason | null, number | null][]).map(
+    ([t0, t1, hrBpm, sqi, reason, candidateBpm]) => memory.believed({ t0, t1, hrBpm, sqi, reason, candidateBpm }),
+  );
+  expect(got.map((w) => [w.hrBpm, w.sqi, w.reason])).toEqual(believed);
+  const answers = (rows: (number | null)[]): number => rows.filter((bpm) => bpm !== null).length;
+  expect(answers(believed.map((row: Json) => row[0]))).toBeLessThan(answers(course.map((row: Json) => row[2])) - 5);
+});
 
 describe("the judge matches Python's", () => {
   it.each(vectors("quality").cases as Json[])("$kind", ({ pulse, windows }: Json) => {

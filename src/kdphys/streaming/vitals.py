@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kdphys.containers import Pulse
 from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
-from kdphys.vitals.heart_rate import MIN_HR_S, hr_window
+from kdphys.vitals.heart_rate import MIN_HR_S, Memory, hr_window
 from kdphys.vitals.hrv import variability
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.respiration import MIN_RR_S, respiration
@@ -55,6 +55,7 @@ class LiveVitals:
     def __init__(self, window_s: float, refresh_s: float, history_s: float) -> None:
         self._window_s, self._history_s = window_s, history_s
         self._course: deque[HrWindow] = deque(maxlen=int(np.ceil(history_s / refresh_s)) + 1)
+        self._memory = Memory()
         self._kept = np.empty((0, 2))  # intervals: time of the second beat, ms
         self._dropped = np.empty(0)  # times of intervals that were left out
         self._until = -np.inf  # up to where they are kept
@@ -62,6 +63,7 @@ class LiveVitals:
     def restart(self) -> None:
         """Another person."""
         self._course.clear()
+        self._memory.clear()
         self._kept, self._dropped, self._until = np.empty((0, 2)), np.empty(0), -np.inf
 
     def shift(self, by: float) -> None:
@@ -69,6 +71,7 @@ class LiveVitals:
         self._kept[:, 0] += by
         self._dropped = self._dropped + by
         self._until += by
+        self._memory.shift(by)
         course = [replace(w, t0=w.t0 + by, t1=w.t1 + by) for w in self._course]
         self._course.clear()
         self._course.extend(course)
@@ -81,7 +84,7 @@ class LiveVitals:
             face: whether there is a face now, though the pulse may not reach to it yet.
         """
         end = pulse.t0 + len(pulse.bvp) / pulse.fs
-        now = self._now(pulse, face)
+        now = self._memory(self._now(pulse, face))
         if now.t1 - now.t0 >= MIN_HR_S - 0.5 / pulse.fs:
             self._course.append(now)
         while self._course and self._course[0].t1 <= end - self._history_s:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.containers import Pulse
-from kdphys.dsp import heart_frequency, heart_spectrum
+from kdphys.dsp import heart_spectrum, pulse_frequency
 from kdphys.errors import InvalidInputError
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.result import HrWindow
@@ -19,6 +22,11 @@ Floats = NDArray[np.floating[Any]]
 MIN_HR_S = 6.0
 #: Spacing of the spectrum's bins, Hz; the peak is refined between them to better than 0.1 bpm.
 _BIN_HZ = 0.25 / 60
+#: What a window may have found out about its rate, and how near the same rate is, bpm.
+_IMPOSTORS, _SAME_BPM = frozenset({"flickering light", "too much motion"}), 5.0
+#: As many windows that found that out, as a share of those with an answer, and the others are not believed either, for
+#: so long, seconds.
+_DENIED, _MEMORY_S = 0.5, 30.0
 
 
 def hr_spectrum(bvp: Floats, fs: float) -> tuple[Floats, Floats]:
@@ -27,7 +35,7 @@ def hr_spectrum(bvp: Floats, fs: float) -> tuple[Floats, Floats]:
 
 
 def heart_rate(bvp: Floats, fs: float) -> float:
-    """Heart rate in bpm: :func:`kdphys.dsp.heart_frequency` of the stretch.
+    """Heart rate in bpm: :func:`kdphys.dsp.pulse_frequency` of the stretch.
 
     Args:
         bvp: (T,), at least 6 s.
@@ -38,8 +46,7 @@ def heart_rate(bvp: Floats, fs: float) -> float:
     """
     if len(bvp) < MIN_HR_S * fs - 1:
         raise InvalidInputError(f"heart rate needs at least {MIN_HR_S:g} s of pulse, got {len(bvp) / fs:.1f} s")
-    frequencies, power = hr_spectrum(bvp, fs)
-    return 60.0 * heart_frequency(frequencies, power)
+    return 60.0 * pulse_frequency(np.asarray(bvp, float), fs, _BIN_HZ)
 
 
 def hr_window(judge: Judge, start: int, stop: int) -> HrWindow:
@@ -49,6 +56,47 @@ def hr_window(judge: Judge, start: int, stop: int) -> HrWindow:
     quality = judge(start, stop)
     answer = quality.hr_bpm if quality.reason is None else None
     return HrWindow(t0, t1, answer, quality.sqi, quality.reason, quality.hr_bpm)
+
+
+class Memory:
+    """Believes a window only if those before it do not deny it.
+
+    What makes a light or an encoder look like a heart comes and goes less than it is noticed: a window that answers
+    while others, not long ago, found the same rate to be of that kind, is not believed.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[HrWindow] = deque()
+
+    def __call__(self, now: HrWindow) -> HrWindow:
+        """The window that comes next, without its answer if that is denied."""
+        self._recent.append(now)
+        while self._recent[0].t1 <= now.t1 - _MEMORY_S:
+            self._recent.popleft()
+        why = None if now.hr_bpm is None else denial(self._recent, now.hr_bpm)
+        return now if why is None else replace(now, hr_bpm=None, sqi=0.0, reason=why)
+
+    def clear(self) -> None:
+        """Another person."""
+        self._recent.clear()
+
+    def shift(self, by: float) -> None:
+        """The clock was set: all happened ``by`` seconds later on the new one."""
+        self._recent = deque(replace(w, t0=w.t0 + by, t1=w.t1 + by) for w in self._recent)
+
+
+def denial(course: Iterable[HrWindow], hr_bpm: float) -> str | None:
+    """What the windows found a rate to come from, when half as many found that as there are with an answer; or None.
+
+    Args:
+        course: as they were judged, each by itself.
+        hr_bpm: the rate.
+    """
+    course = list(course)
+    near = [w for w in course if w.candidate_bpm is not None and abs(w.candidate_bpm - hr_bpm) < _SAME_BPM]
+    known = Counter(w.reason for w in near if w.reason in _IMPOSTORS and w.sqi == 0.0)
+    answered = sum(w.hr_bpm is not None for w in course)
+    return known.most_common(1)[0][0] if known and known.total() >= _DENIED * answered else None
 
 
 def check_windows(window_s: float, step_s: float) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
 from kdphys.containers import Pulse
 from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
-from kdphys.vitals.heart_rate import MIN_HR_S, hr_course, hr_window
+from kdphys.vitals.heart_rate import MIN_HR_S, Memory, denial, hr_course, hr_window
 from kdphys.vitals.hrv import variability
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.respiration import respiration
@@ -17,10 +18,6 @@ from kdphys.vitals.result import REASONS, Estimate, HrWindow, Vitals
 
 #: A recording up to this long is judged as one stretch, a longer one by the median of its windows, seconds.
 _WHOLE_S = 30.0
-#: What a window may have found out about its rate, and how near the same rate is, bpm.
-_IMPOSTORS, _SAME_BPM = frozenset({"flickering light", "too much motion"}), 5.0
-#: As many windows that found that out, as a share of those with an answer, and the others are not believed either.
-_DENIED = 0.5
 
 
 def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) -> Vitals:
@@ -32,12 +29,17 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
 
     The heart rate of up to 30 s is that of the whole stretch; of a longer recording it is the median over the windows
     that have an answer, its SQI their mean. There is none when half as many windows read the same rate and found that
-    it is a light's, an encoder's or that of the head's movement: what they saw does not come and go.
+    it is a light's, an encoder's or that of the head's movement: what they saw does not come and go. For the same
+    reason a window has none when those of the half minute before it deny it.
     """
-    course = hr_course(pulse, window_s, step_s)
+    judged = hr_course(pulse, window_s, step_s)
+    course = list(map(Memory(), judged))
     duration = len(pulse.bvp) / pulse.fs
     span = (pulse.t0, pulse.t0 + duration)
-    whole = _whole(pulse, course, duration)
+    whole = _whole(pulse, judged, duration)
+    why = None if whole.hr_bpm is None else denial(judged, whole.hr_bpm)
+    if why is not None:
+        whole = replace(whole, hr_bpm=None, sqi=0.0, reason=why)
     answered = [w for w in course if w.hr_bpm is not None]
     coverage = len(answered) / len(course) if course else float(whole.hr_bpm is not None)
     if whole.hr_bpm is None:
@@ -81,14 +83,4 @@ def _whole(pulse: Pulse, course: list[HrWindow], duration: float) -> HrWindow:
         best = max((w.sqi for w in course), default=0.0)
         return HrWindow(t0, t1, None, min(best, 0.5), ranked[0] if ranked else "no periodic component")
     hr = float(np.median([w.hr_bpm for w in answered]))
-    denied = [w for w in course if _denies(w, hr)]
-    if len(denied) >= _DENIED * len(answered):
-        reason = Counter(w.reason for w in denied).most_common(1)[0][0]
-        return HrWindow(t0, t1, None, 0.0, reason, hr)
     return HrWindow(answered[0].t0, answered[-1].t1, hr, float(np.mean([w.sqi for w in answered])), None, hr)
-
-
-def _denies(window: HrWindow, hr_bpm: float) -> bool:
-    """Whether a window read the rate and found what it comes from, which takes all its SQI."""
-    known = window.reason in _IMPOSTORS and window.sqi == 0.0
-    return known and window.candidate_bpm is not None and abs(window.candidate_bpm - hr_bpm) < _SAME_BPM

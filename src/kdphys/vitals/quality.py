@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, Pulse
-from kdphys.dsp import HR_BAND_BPM, heart_frequency, heart_spectrum, runs, spectrum
+from kdphys.dsp import HR_BAND_BPM, heart_frequency, heart_spectrum, pulse_frequency, runs, spectrum
 from kdphys.vitals.impostors import BIN_HZ, band, impostor, near
 
 Floats = NDArray[np.floating[Any]]
@@ -116,7 +116,7 @@ class Judge:
         bvp = np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)
         if float(bvp.std()) < 1e-9:
             return None
-        f0 = heart_frequency(*heart_spectrum(bvp, pulse.fs, BIN_HZ))
+        f0 = pulse_frequency(bvp, pulse.fs, BIN_HZ)
         frequencies, power = spectrum(bvp, pulse.fs, BIN_HZ)
         return f0, {
             "snr_db": _snr_db(frequencies, power, f0),

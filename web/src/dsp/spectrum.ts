@@ -68,19 +68,66 @@ export function peakFrequency({ step, power }: Spectrum, low: number, high: numb
 export const HR_HZ = [40 / 60, 200 / 60] as const;
 /** How far from half of a frequency its fundamental is looked for, Hz. */
 const HALF_HZ = 0.05;
+/**
+ * A weaker one, of at least this share of the power, is the fundamental when it beats in step with its double: phases
+ * coupled to this, over at least so long, seconds, and twice its frequency no further from the other than this, Hz.
+ */
+const COUPLED_POWER = 0.05;
+const COUPLED = 0.9;
+const COUPLED_S = 9.9;
+const COUPLED_HZ = 4 / 60;
 
 /** Frequency (Hz) of a heart: the highest peak, or its half where that has a peak of its own with more than half the power. */
 export function heartFrequency(found: Spectrum): number {
-  const [low, high] = HR_HZ;
-  const f = peakFrequency(found, low, high);
-  if (f / 2 < low) return f;
+  const f = peakFrequency(found, ...HR_HZ);
+  const { half, share } = halfOf(found, f);
+  return share > 0.5 ? half : f;
+}
+
+/** The peak at half of `f`, Hz, and its share of the power at `f`; 0 where there is none of its own. */
+function halfOf(found: Spectrum, f: number): { half: number; share: number } {
+  const [low] = HR_HZ;
+  const none = { half: f / 2, share: 0 };
+  if (f / 2 < low) return none;
   const first = Math.ceil(Math.max(f / 2 - HALF_HZ, low) / found.step);
   const last = Math.floor((f / 2 + HALF_HZ) / found.step);
   let best = first;
   for (let k = first; k <= last; k++) if (found.power[k]! > found.power[best]!) best = k;
-  if (best === first || best >= last) return f; // a slope, no peak
+  if (best === first || best >= last) return none; // a slope, no peak
   const half = peakFrequency(found, first * found.step, last * found.step);
-  return powerAt(found, half) > 0.5 * powerAt(found, f) ? half : f;
+  return { half, share: powerAt(found, half) / Math.max(powerAt(found, f), 1e-300) };
+}
+
+/** Frequency (Hz) of a heart from its pulse: the above, or its half where the wave beats there as well, in step. */
+export function pulseFrequency(x: Float64Array, fs: number, resolution?: number): number {
+  const found = heartSpectrum(x, fs, resolution);
+  const f = heartFrequency(found);
+  const { half, share } = halfOf(found, f);
+  const weak = share < COUPLED_POWER || Math.abs(2 * half - f) > COUPLED_HZ || x.length < COUPLED_S * fs;
+  return weak || coupling(x, fs, f) < COUPLED ? f : half;
+}
+
+/** How steady the phase at `f` Hz is against twice that at its half, over five stretches of a third of `x`. */
+function coupling(x: Float64Array, fs: number, f: number): number {
+  const n = Math.floor(x.length / 3);
+  const w = hann(n);
+  let [re, im] = [0, 0];
+  for (let part = 0; part < 5; part++) {
+    const start = Math.trunc((part * (x.length - n)) / 4);
+    let [x1, y1, x2, y2] = [0, 0, 0, 0]; // at the half, at f
+    for (let k = 0; k < n; k++) {
+      const turn = (-Math.PI * f * (start + k)) / fs;
+      const v = x[start + k]! * w[k]!;
+      x1 += v * Math.cos(turn);
+      y1 += v * Math.sin(turn);
+      x2 += v * Math.cos(2 * turn);
+      y2 += v * Math.sin(2 * turn);
+    }
+    const angle = Math.atan2(y2, x2) - 2 * Math.atan2(y1, x1);
+    re += Math.cos(angle) / 5;
+    im += Math.sin(angle) / 5;
+  }
+  return Math.hypot(re, im);
 }
 
 function powerAt({ step, power }: Spectrum, f: number): number {

@@ -161,7 +161,7 @@ export class Session {
     }
     const another = anew && this.counts.persons > 0;
     if (another) {
-      this.vitals.person++;
+      this.vitals.restart();
       this.wave = this.options.openWaveform(FS, CAPACITY);
       this.begin(this.number(t));
     }

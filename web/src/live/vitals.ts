@@ -4,6 +4,7 @@ import { mean, runs } from "../dsp/stats";
 import type { Pulse } from "../pulse/pulse";
 import { findBeats, type Beats } from "../vitals/beats";
 import { variability, type HrvName } from "../vitals/hrv";
+import { Memory } from "../vitals/memory";
 import { Judge, type Calibration } from "../vitals/quality";
 import { MIN_RR_S, respiration } from "../vitals/respiration";
 import { refused, type Estimate, type HrWindow } from "../vitals/result";
@@ -59,6 +60,7 @@ export class LiveVitals {
   course: PersonWindow[] = [];
   /** Who is measured now. */
   person = 0;
+  private memory = new Memory();
 
   /** @param most windows that are kept. */
   constructor(
@@ -66,8 +68,14 @@ export class LiveVitals {
     private readonly most: number,
   ) {}
 
+  /** Another person. */
+  restart(): void {
+    this.person++;
+    this.memory = new Memory();
+  }
+
   measure(pulse: Pulse, face: boolean): Vitals {
-    const hr = this.now(pulse, face);
+    const hr = this.memory.believed(this.now(pulse, face));
     if (hr.t1 - hr.t0 >= MIN_HR_S - 0.5 / pulse.fs) this.course.push({ ...hr, person: this.person });
     if (this.course.length > this.most) this.course.shift();
     const beats: Beats =
@@ -91,6 +99,7 @@ export class LiveVitals {
       hrBpm: null,
       sqi: 0,
       reason: face ? "too short" : "no face",
+      candidateBpm: null,
     });
     const stretches = runs(pulse.valid.subarray(start));
     if (!stretches.length) return none();
@@ -103,7 +112,7 @@ export class LiveVitals {
     const before = Math.max(start - Math.round(CONTEXT_S * fs), 0);
     const judge = new Judge(cut(pulse, before, n), this.calibration);
     const { hrBpm, sqi, reason } = judge.judge(start - before, n - before);
-    return { t0: pulse.t0 + start / fs, t1, hrBpm: reason === null ? hrBpm : null, sqi, reason };
+    return { t0: pulse.t0 + start / fs, t1, hrBpm: reason === null ? hrBpm : null, sqi, reason, candidateBpm: hrBpm };
   }
 }
 

@@ -7,8 +7,8 @@ import { clamp, mean, std, sum } from "../dsp/stats";
 export const BIN_HZ = 0.25 / 60;
 export const near = (f: number, centre: number, halfWidth: number): boolean => Math.abs(f - centre) <= halfWidth;
 
-/** Frequency of the heart in a window, Hz. */
-export function pulseFrequency(bvp: Float64Array, fs: number): number {
+/** Frequency of the heart by the spectrum of a window alone, Hz. */
+export function heartPeak(bvp: Float64Array, fs: number): number {
   return heartFrequency(heartSpectrum(bvp, fs, BIN_HZ));
 }
 
@@ -49,7 +49,7 @@ export function halves(bvp: Float64Array, fs: number, f0: number): number {
   let worst = 0;
   for (const part of [bvp.subarray(0, half), bvp.subarray(half)]) {
     if (std(part) < 1e-12) return Math.log10(61);
-    worst = Math.max(worst, Math.abs(60 * (pulseFrequency(part, fs) - f0)));
+    worst = Math.max(worst, Math.abs(60 * (heartPeak(part, fs) - f0)));
   }
   return Math.log10(1 + Math.min(worst, 60));
 }
@@ -58,7 +58,7 @@ export function halves(bvp: Float64Array, fs: number, f0: number): number {
 export function agreement(waves: Float64Array[], fs: number, f0: number): number {
   return mean(
     waves.map((wave) =>
-      std(wave) < 1e-12 ? 0 : Math.max(0, 1 - (60 * Math.abs(pulseFrequency(wave, fs) - f0)) / 6),
+      std(wave) < 1e-12 ? 0 : Math.max(0, 1 - (60 * Math.abs(heartPeak(wave, fs) - f0)) / 6),
     ),
   );
 }

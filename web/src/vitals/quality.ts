@@ -2,10 +2,10 @@
 
 import { chrom, green, pos } from "../classical/methods";
 import type { Evidence } from "../clip/trace";
-import { spectrum } from "../dsp/spectrum";
+import { pulseFrequency, spectrum } from "../dsp/spectrum";
 import { clamp, interp, mean, median, runs, std } from "../dsp/stats";
 import type { Pulse } from "../pulse/pulse";
-import { BIN_HZ, agreement, dominance, halves, logAc, pulseFrequency, snrDb, strength, unison } from "./features";
+import { BIN_HZ, agreement, dominance, halves, logAc, snrDb, strength, unison } from "./features";
 import { band, impostor } from "./impostors";
 
 /** Below this SQI the answer is "no reliable pulse". */
@@ -129,7 +129,7 @@ export class Judge {
     const bvp = pulse.bvp.subarray(start, stop);
     if (std(bvp) < 1e-9) return null;
     const whole = spectrum(bvp, fs, BIN_HZ);
-    const f0 = pulseFrequency(bvp, fs);
+    const f0 = pulseFrequency(bvp, fs, BIN_HZ);
     const features: Features = {
       snr_db: snrDb(whole, f0),
       dominance: dominance(whole, f0),

@@ -23,4 +23,5 @@ export interface HrWindow {
   hrBpm: number | null;
   sqi: number;
   reason: Reason | null;
+  candidateBpm: number | null; // the best guess whatever its quality
 }
