@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 import kdphys
-from kdphys.containers import Frame
-from kdphys.errors import InvalidInputError
+from kdphys.containers import Evidence, Frame
+from kdphys.errors import InvalidInputError, VideoError
 from kdphys.face.detect import FaceDetector
+from kdphys.face.track import FaceTracker
 from kdphys.pipeline import extract, measure_all, person_pulse
 from kdphys.pulse.engines import ClipMethod
 from kdphys.vitals.result import Vitals
@@ -166,8 +168,53 @@ def test_two_people_are_measured_apart(demo_frames: list[Frame], truth: float) -
     assert len({m.person for m in both}) == 2
     assert both[0].vitals.hr_bpm == pytest.approx(truth, abs=2.0)
     assert both[1].vitals.hr_bpm is None
-    start = kdphys.read_video(np.stack(pictures[:60]), fs=30.0)
+    start = kdphys.read_video(np.stack(pictures[:90]), fs=30.0)
     assert len(measure_all(start, "pos")) == 1
+    tracker = FaceTracker(detector=FaceDetector(thorough=True))
+    (note,) = extract(start, most=1, tracker=tracker).notes
+    assert note.startswith("another face")
+    assert "--faces all" in note
+
+
+def test_of_people_who_pass_only_the_largest_is_kept(demo_frames: list[Frame]) -> None:
+    """Cuts between two shots make a person each: an hour of them must not fill the memory."""
+    shots = [np.roll(f.rgb, 200 * (k // 75 % 2), axis=1) for k, f in enumerate(demo_frames * 2)]
+    alive: weakref.WeakSet[Sink] = weakref.WeakSet()
+    most = 0
+
+    class Sink:
+        """Counts how many of its kind there are."""
+
+        size, box_scale = 8, 1.5
+
+        def __init__(self, t0: float) -> None:
+            alive.add(self)
+
+        def push(self, t: float, crop: np.ndarray) -> None:
+            nonlocal most
+            most = max(most, len(alive))
+
+        def finish(self, n: int, evidence: Evidence | None) -> None:
+            """No pulse."""
+
+    tracker = FaceTracker(memory_s=1.0)
+    extraction = extract(kdphys.read_video(np.stack(shots), fs=30.0), most=1, tracker=tracker, open_sink=Sink)
+    (note,) = [note for note in extraction.notes if "--faces all" in note]
+    assert int(note.split()[0]) >= 6
+    assert most <= 4
+    assert len(extraction.persons) == 1
+
+
+def test_times_that_are_no_seconds_are_refused(demo_frames: list[Frame]) -> None:
+    frames = np.stack([f.rgb[::4, ::4] for f in demo_frames[:60]])
+    for times in (np.arange(60) * 33333.0, np.r_[np.arange(59) / 30, 1e6]):
+        with pytest.raises(VideoError, match="in seconds"):
+            measure_all(kdphys.read_video(frames, times=times), "pos")
+
+
+def test_a_frame_a_second_is_too_few_not_no_face(demo_frames: list[Frame]) -> None:
+    slow = kdphys.read_video(np.stack([f.rgb for f in demo_frames[::30]]), fs=1.0)
+    assert measure_all(slow, "pos")[0].vitals.reasons == ("fs too low",)
 
 
 def test_region_of_interest_instead_of_a_face() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from kdphys.clip.steady import Steady
 from kdphys.clip.trace import TraceBuilder
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
-from kdphys.errors import InvalidInputError
+from kdphys.errors import InvalidInputError, VideoError
 from kdphys.face.detect import FaceDetector
 from kdphys.face.track import FaceTracker
 from kdphys.pulse.engines import ClipMethod
@@ -25,6 +25,7 @@ from kdphys.pulse.estimate import Method, load_method
 from kdphys.video.reader import read_video
 from kdphys.vitals.heart_rate import check_windows
 from kdphys.vitals.measure import measure_vitals
+from kdphys.vitals.quality import MIN_FPS
 from kdphys.vitals.result import Vitals
 
 Floats = NDArray[np.floating[Any]]
@@ -35,6 +36,11 @@ DEFAULT_METHOD = "student"
 FS = 30.0
 #: A person seen for less than this share of the video, and for less than `_MIN_FACE_S`, is not reported.
 _MIN_FACE_S = 2.0
+_ONE_MORE = "another face, or the same one after it was gone, was"
+#: Pictures of so many persons are kept, the largest.
+_PORTRAITS = 8
+#: Frames over longer than this, seconds, and fewer than so many a second: their times are in another unit, or wrong.
+_LONG_S, _SPARSE_FPS = 6 * 3600.0, 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +134,7 @@ class _Collector:
         self._boxes = array("f")  # four a frame; packed, for hours of video
         self.portrait: Frame | None = None
         self._best = -1.0
+        self.area = 0.0  # of all boxes
 
     def add(self, frame: Frame, box: Floats, score: float) -> None:
         self.builder.add(frame, box)
@@ -137,6 +144,7 @@ class _Collector:
         self.times.append(frame.t)
         self._boxes.extend(float(v) for v in box)
         self.scores.append(score)
+        self.area += float(np.prod(box[2:] - box[:2]))
         if score > self._best + 0.02:  # few copies: only for a clearly better look
             self._best, self.portrait = score, Frame(frame.rgb.copy(), frame.t)
 
@@ -146,9 +154,50 @@ class _Collector:
         return np.array(self._boxes, dtype=np.float64).reshape(-1, 4)
 
     @property
-    def area(self) -> float:
-        boxes = self.boxes
-        return float(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).sum())
+    def seconds(self) -> float:
+        """From the first frame to the last."""
+        return self.times[-1] - self.times[0] if self.times else 0.0
+
+
+class _Crowd:
+    """All persons of a video; of those who are gone only as much is kept as may be asked for.
+
+    Args:
+        most: how many persons, the largest, will be asked for; None: all.
+        open_one: makes a collector.
+    """
+
+    def __init__(self, most: int | None, open_one: Callable[[], _Collector]) -> None:
+        self._most, self._open = most, open_one
+        self.people: dict[int, _Collector] = {}
+        self._gone: list[float] = []  # seconds of those who are forgotten
+
+    def add(self, frame: Frame, faces: Mapping[int, tuple[Floats, float]], known: Callable[[int], bool]) -> None:
+        """Take a frame with the faces in it; ``known`` tells who may come back."""
+        for key, (where, score) in faces.items():
+            if key not in self.people:
+                self._forget(known)
+                self.people[key] = self._open()
+            self.people[key].add(frame, where, score)
+
+    def _forget(self, known: Callable[[int], bool]) -> None:
+        ranked = sorted(self.people, key=lambda k: (self.people[k].seconds < _MIN_FACE_S, -self.people[k].area))
+        for key in ranked[_PORTRAITS:]:
+            self.people[key].portrait = None
+        for key in ranked[self._most :] if self._most is not None else ():
+            if not known(key):
+                self._gone.append(self.people.pop(key).seconds)
+
+    def chosen(self, least_s: float) -> tuple[dict[int, _Collector], list[float], int]:
+        """Who was there for long enough and is asked for, the largest first; how long each of the others was there;
+        and how many were there more briefly.
+        """
+        long = [key for key, c in self.people.items() if c.seconds >= least_s]
+        order = sorted(long, key=lambda key: -self.people[key].area)
+        asked = order if self._most is None else order[: self._most]
+        others = [*self._gone, *(c.seconds for key, c in self.people.items() if key not in asked)]
+        rest = [s for s in others if s >= least_s]
+        return {key: self.people[key] for key in asked}, rest, len(others) - len(rest)
 
 
 def extract(
@@ -159,6 +208,7 @@ def extract(
     open_sink: Callable[[float], Sink] | None = None,
     progress: Callable[[float], None] | None = None,
     tracker: FaceTracker | None = None,
+    most: int | None = None,
 ) -> Extraction:
     """Find the faces of a video and reduce each to its trace, in one pass.
 
@@ -170,14 +220,22 @@ def extract(
         open_sink: called with the time of the first frame for each person, for something that takes the crops.
         progress: called with the time of the frame just done, in seconds.
         tracker: another face tracker than the default.
+        most: how many persons, those whose faces cover most over time; by default all. Others are counted in a note.
 
     Ctrl-C ends the pass early: what was read so far is measured and said to be partial.
+
+    Raises:
+        VideoError: the frames' times are no seconds.
     """
     tracker = tracker or FaceTracker()
-    people: dict[int, _Collector] = {}
     clock = {"decode": 0.0, "detect": 0.0, "crop": 0.0}
     n, first, last, interrupted = 0, np.nan, np.nan, False
     box = roi_box(roi, video.width, video.height)
+
+    def open_one() -> _Collector:
+        return _Collector(fs, float(first), box is not None, open_sink(float(first)) if open_sink else None)
+
+    crowd = _Crowd(most, open_one)
     frames = iter(video)
     try:
         while True:
@@ -196,11 +254,7 @@ def extract(
             clock["detect"] += time.perf_counter() - began
             began = time.perf_counter()
             for seen, faces in found:
-                for key, (where, score) in faces.items():
-                    if key not in people:
-                        sink = open_sink(float(first)) if open_sink else None
-                        people[key] = _Collector(fs, float(first), box is not None, sink)
-                    people[key].add(seen, where, score)
+                crowd.add(seen, faces, tracker.remembers)
             clock["crop"] += time.perf_counter() - began
             if frame is None:
                 break
@@ -210,17 +264,27 @@ def extract(
         if n == 0:
             raise
         interrupted = True
+    _check_span(video.name, n, float(last - first))
     notes = list(video.notes)
     if interrupted:
         notes.insert(0, f"stopped at {last:.1f} s: this is a partial result")
-    chosen = {key: c for key, c in people.items() if c.times[-1] - c.times[0] >= min(_MIN_FACE_S, 0.5 * (last - first))}
-    order = sorted(chosen, key=lambda key: -chosen[key].area)
-    persons = tuple(_person(key, chosen[key], float(last), video.beat_hz) for key in order)
-    brief = len(people) - len(chosen)
+    chosen, others, brief = crowd.chosen(min(_MIN_FACE_S, 0.5 * (last - first)))
+    n_face = len(next(iter(chosen.values())).times) if chosen else 0
+    persons = tuple(_person(key, c, float(last), video.beat_hz) for key, c in chosen.items())
+    if others:
+        who = f"{len(others)} other faces, or the same one after it was gone, were" if others[1:] else _ONE_MORE
+        notes.append(f"{who} seen for {sum(others):.0f} s and not measured: --faces all does (faces='all')")
     if brief:
         notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {_MIN_FACE_S:g} s left out")
-    n_face = len(chosen[order[0]].times) if order else 0
     return Extraction(persons, n, n_face, (float(first), float(last)), tuple(notes), interrupted, clock)
+
+
+def _check_span(name: str, n: int, seconds: float) -> None:
+    if seconds > _LONG_S and n < _SPARSE_FPS * seconds:
+        raise VideoError(
+            f"{name}: {n} frames lie {seconds:.0f} s apart from first to last; are their times in seconds? "
+            "(or one of them is wrong)"
+        )
 
 
 def roi_box(roi: tuple[float, float, float, float] | str | None, width: int, height: int) -> Floats | None:
@@ -286,7 +350,7 @@ def extract_clip(
         kept.append(_Keep(size, box_scale, fs, t0))
         return kept[-1]
 
-    extraction = extract(video, fs=fs, open_sink=open_sink, **options)
+    extraction = extract(video, fs=fs, open_sink=open_sink, **{"most": 1, **options})
     if extraction.interrupted:
         raise KeyboardInterrupt
     if not extraction.persons:
@@ -302,7 +366,7 @@ def extract_clip(
 
 def extract_trace(video: Video, **options: Any) -> RgbTrace:
     """The RGB trace of the largest face; all of it a gap when there is none. Options as of :func:`extract`."""
-    extraction = extract(video, **options)
+    extraction = extract(video, **{"most": 1, **options})
     return extraction.persons[0].trace if extraction.persons else no_trace(extraction, options.get("fs", FS))
 
 
@@ -325,7 +389,7 @@ def estimate_pulse(source: Video | RgbTrace, method: Method | str = DEFAULT_METH
         if isinstance(method, ClipMethod):
             raise InvalidInputError(f"method {method.name!r} needs the pictures of a video, not an RGB trace")
         return method.pulse(source)
-    extraction = extract(source, open_sink=method.open if isinstance(method, ClipMethod) else None)
+    extraction = extract(source, open_sink=method.open if isinstance(method, ClipMethod) else None, most=1)
     return person_pulse(extraction, extraction.persons[0] if extraction.persons else None, method)
 
 
@@ -371,16 +435,23 @@ def measure_all(
     video = source if isinstance(source, Video) else read_video(source)
     sink = method.open if isinstance(method, ClipMethod) else None
     tracker = FaceTracker(detector=FaceDetector(thorough=faces == "all"))
-    extraction = extract(video, roi=roi, progress=progress, open_sink=sink, tracker=tracker)
+    most = 1 if faces == "largest" else None
+    extraction = extract(video, roi=roi, progress=progress, open_sink=sink, tracker=tracker, most=most)
     persons: tuple[Person | None, ...] = extraction.persons or (None,)
     out = []
-    for person in persons[: 1 if faces == "largest" else None]:
+    for person in persons:
         trace = person.trace if person else no_trace(extraction, FS)
         began = time.perf_counter()
         pulse = person_pulse(extraction, person, method)
         extraction.seconds["method"] = extraction.seconds.get("method", 0.0) + time.perf_counter() - began
         began = time.perf_counter()
         vitals = measure_vitals(pulse, window_s, step_s)
+        if (
+            person is not None
+            and not trace.valid.any()
+            and extraction.n_frames < MIN_FPS * (extraction.span[1] - extraction.span[0])
+        ):
+            vitals = replace(vitals, hr=replace(vitals.hr, reason="fs too low"), reasons=("fs too low",))
         extraction.seconds["vitals"] = extraction.seconds.get("vitals", 0.0) + time.perf_counter() - began
         track, portrait = (person.track, person.portrait) if person else (None, None)
         number = person.track.id if person else 0

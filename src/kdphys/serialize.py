@@ -16,7 +16,7 @@ import numpy as np
 
 from kdphys.pipeline import Measurement
 from kdphys.vitals.quality import SQI_THRESHOLD
-from kdphys.vitals.result import Estimate
+from kdphys.vitals.result import Estimate, HrWindow, Vitals
 
 #: Version of the JSON layout: the first number changes when readers would break.
 SCHEMA_VERSION = "1.0"
@@ -99,15 +99,24 @@ def json_text(done: Mapping[str, Iterable[Measurement]], failed: Mapping[str, st
     return json.dumps(document(done, failed), indent=2, ensure_ascii=False) + "\n"
 
 
-def course_csv(done: Mapping[str, Iterable[Measurement]]) -> str:
-    """Heart rate over time, one row a window; an empty cell where it cannot tell."""
-    rows = [
+def course_csv(done: Mapping[str, Iterable[Measurement]], failed: Mapping[str, str] | None = None) -> str:
+    """Heart rate over time, one row a window; an empty cell where it cannot tell.
+
+    What is shorter than a window has one row, that of the whole; what could not be measured has one with the error.
+    """
+    rows: list[tuple[Any, ...]] = [
         (s, m.person, _text(w.t0), _text(w.t1), _text(w.hr_bpm), _text(w.sqi), w.reason or "")
         for s, many in done.items()
         for m in many
-        for w in m.vitals.course
+        for w in m.vitals.course or (_whole(m.vitals),)
     ]
+    rows += [(s, "", "", "", "", "", f"failed: {why}") for s, why in (failed or {}).items()]
     return _csv(("source", "person", "start_s", "end_s", "hr_bpm", "sqi", "reason"), rows)
+
+
+def _whole(v: Vitals) -> HrWindow:
+    t0, t1 = v.hr.window or v.window
+    return HrWindow(t0, t1, v.hr_bpm, v.sqi, None if v.reliable else ", ".join(v.reasons))
 
 
 def bvp_csv(done: Mapping[str, Iterable[Measurement]]) -> str:

@@ -96,7 +96,21 @@ def test_batch_loses_nothing(small: Path, grey: Path, tmp_path: Path, command: C
     assert out.returncode == 2
     assert "3 videos: 2 measured (1 with an answer), 1 failed" in out.stdout
     assert "c.mp4" in out.stdout.splitlines()[-2]
-    (folder / "c.mp4").unlink()
+    long = folder / f"{'x' * 90}.mp4"
+    shutil.move(folder / "c.mp4", long)
+    short = write_video(folder / "short.mp4", [f.rgb for _, f in zip(range(210), read_video(small), strict=False)])
+    table = tmp_path / "all.csv"
+    out = command("measure", folder, folder / "a.mp4", "--csv", table)
+    assert "4 videos: 3 measured (2 with an answer), 1 failed" in out.stdout
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
+    assert {Path(row["source"]).name for row in rows} == {"a.mp4", "b.mp4", "short.mp4", long.name}
+    (whole,) = [row for row in rows if row["source"] == str(short)]
+    assert float(whole["hr_bpm"]) > 40
+    assert float(whole["end_s"]) == pytest.approx(7.0, abs=0.2)
+    assert [row["reason"][:7] for row in rows if row["source"] == str(long)] == ["failed:"]
+    assert out.stdout.count("x") >= 90, "names are folded, not cut"
+    long.unlink()
+    short.unlink()
     assert command("measure", folder, "-q").returncode == 3
 
 
@@ -130,6 +144,9 @@ def test_unwritable_output_is_refused_before_measuring(demo_path: Path, tmp_path
         (["--faces", "some"], "'largest' or 'all'"),
         (["--roi", "1,2,3"], "x0,y0,x1,y1"),
         (["--window", "2"], "at least 6 s"),
+        (["--window", "nan"], "at least 6 s"),
+        (["--window", "inf"], "finite"),
+        (["--json", "q.json", "--csv", "./q.json"], "named for two outputs"),
         (["--plot", "out.bmp"], ".png"),
     ],
 )

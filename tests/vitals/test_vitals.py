@@ -369,3 +369,17 @@ def test_a_short_recording_is_denied_by_its_windows_too() -> None:
     vitals = measure_vitals(pulse)
     assert vitals.hr_bpm is None
     assert vitals.reasons == ("flickering light",)
+
+
+def test_breathing_is_not_read_across_a_gap() -> None:
+    """A minute of a heart that breathes, of which the middle is gone: twice 15 s are no 30 s of beats."""
+    rng = np.random.default_rng(0)
+    t = np.arange(1800) / 30
+    wave = (1 + 0.3 * np.sin(2 * np.pi * 0.25 * t)) * pulse_wave(t, 72.0, rsa=0.06) + rng.normal(0, 0.02, len(t))
+    whole = Pulse(wave, 30.0)
+    valid = (t < 15) | (t > 45)
+    assert measure_vitals(whole).rr_brpm == pytest.approx(15, abs=1)
+    told = measure_vitals(Pulse(wave, 30.0, valid=valid))
+    assert told.hr_bpm == pytest.approx(72, abs=2)
+    assert told.rr_brpm is None
+    assert (told.rr.reason or "").startswith("too short")

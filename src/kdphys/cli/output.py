@@ -20,14 +20,9 @@ from kdphys import serialize
 from kdphys.errors import KDPhysError, OutputError, VideoError
 from kdphys.pipeline import Measurement, measure_all
 from kdphys.pulse.estimate import Method
-from kdphys.video.reader import IMAGE_SUFFIXES, read_video
+from kdphys.video.reader import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_video
 from kdphys.vitals.result import Estimate, Vitals
 
-#: Files of a folder that are taken for videos.
-VIDEO_SUFFIXES = frozenset(
-    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
-    | {".3gp", ".ogv", ".mjpeg", ".mjpg", ".gif"}
-)
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -51,11 +46,12 @@ def check_targets(targets: Sequence[Target], force: bool) -> None:
         OutputError: the path exists (without ``--force``), cannot be written, or is named twice.
         MissingExtraError: a picture is asked for and matplotlib is not installed.
     """
-    seen: set[str] = set()
+    seen: set[Path | str] = set()
     for target in targets:
-        if target.where in seen:
+        place = "-" if target.is_stdout else Path(target.where).resolve()
+        if place in seen:
             raise OutputError(f"{target.where}: named for two outputs; give each its own path")
-        seen.add(target.where)
+        seen.add(place)
         if target.kind == "plot":
             from kdphys.plot import require_matplotlib
 
@@ -75,7 +71,7 @@ def check_targets(targets: Sequence[Target], force: bool) -> None:
 
 
 def expand(sources: Sequence[Path]) -> list[Path]:
-    """Videos of folders, in order of name; a folder of images stands for itself.
+    """Videos of folders, in order of name, each once; a folder of images stands for itself.
 
     Raises:
         VideoError: a folder holds neither videos nor images.
@@ -93,7 +89,7 @@ def expand(sources: Sequence[Path]) -> list[Path]:
             out.append(source)
         else:
             raise VideoError(f"{source}: no video and no images in this folder")
-    return out
+    return list({path.resolve(): path for path in reversed(out)}.values())[::-1]
 
 
 def run_one(path: Path, method: Method, options: Mapping[str, Any], *, show: bool) -> list[Measurement]:
@@ -254,14 +250,10 @@ def table(done: Mapping[str, Sequence[Measurement]], failed: Mapping[str, str], 
     """Print the results of many videos, failures last."""
     console = Console(highlight=False)
     out = Table(box=None, pad_edge=False)
-    for column, justify in (
-        ("video", "left"),
-        ("bpm", "right"),
-        ("confidence", "right"),
-        ("brpm", "right"),
-        ("", "left"),
-    ):
-        out.add_column(column, justify=justify)  # type: ignore[arg-type]
+    out.add_column("video", overflow="fold")
+    for column in ("bpm", "confidence", "brpm"):
+        out.add_column(column, justify="right", no_wrap=True)
+    out.add_column("", overflow="fold")
     for source, results in done.items():
         for m in results:
             v = m.vitals
@@ -301,7 +293,7 @@ def write(
             continue
         text = {
             "json": lambda: serialize.json_text(done, failed),
-            "csv": lambda: serialize.course_csv(done),
+            "csv": lambda: serialize.course_csv(done, failed),
             "bvp": lambda: serialize.bvp_csv(done),
         }[target.kind]()
         if target.is_stdout:

@@ -17,6 +17,7 @@ import numpy as np
 
 from kdphys.containers import Recording, Signal
 from kdphys.errors import DataError
+from kdphys.video.reader import VIDEO_SUFFIXES
 
 MANIFEST = "manifest.csv"
 #: Names of columns → names of references.
@@ -31,7 +32,6 @@ COLUMNS = {
     "spo2": "spo2",
 }
 _TIMES = {"time": 1.0, "time_s": 1.0, "t": 1.0, "time_ms": 1e-3}
-_VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp", ".mjpeg"})
 
 
 @dataclass(frozen=True)
@@ -181,14 +181,14 @@ def _beside(video: Path) -> Path:
     if own.exists():
         return own
     shared = video.with_name("reference.csv")
-    others = [p for p in video.parent.iterdir() if p.suffix.lower() in _VIDEOS and p != video]
+    others = [p for p in video.parent.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p != video]
     if shared.exists() and not others:
         return shared
     raise DataError(f"{video}: no reference beside it; expected {own.name} with columns time and bvp or hr_bpm")
 
 
 def _folder(folder: Path) -> list[FileSource]:
-    videos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _VIDEOS and p.is_file())
+    videos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
     if not videos:
         raise DataError(f"{folder}: no video in this folder and no {MANIFEST}")
     names = [video.relative_to(folder).with_suffix("").as_posix() for video in videos]

@@ -18,7 +18,7 @@ from kdphys.evaluate.report import Failure, Report
 from kdphys.pipeline import FS, Extraction, extract, no_trace, person_pulse
 from kdphys.pulse.engines import ClipMethod
 from kdphys.pulse.estimate import Method, load_method
-from kdphys.vitals.heart_rate import MIN_HR_S, hr_course, hr_window
+from kdphys.vitals.heart_rate import MIN_HR_S, check_windows, hr_course, hr_window
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.result import HrWindow
 
@@ -93,9 +93,8 @@ def evaluate(
     unknown = [p for p in protocols if p not in PROTOCOLS]
     if unknown or not protocols:
         raise InvalidInputError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(unknown) or 'none'}")
-    if any(w < MIN_HR_S for w in windows_s) or (step_s is not None and not step_s > 0):
-        given = ", ".join(f"{w:g} s" for w in windows_s) + ("" if step_s is None else f", step {step_s:g} s")
-        raise InvalidInputError(f"windows must be at least {MIN_HR_S:g} s and the step positive, got {given}")
+    for window_s in windows_s:
+        check_windows(window_s, window_s if step_s is None else step_s)
     check_split(split, part)
     loaded = [_method(m) for m in methods]
     if not loaded or len({m.name for m in loaded}) < len(loaded):
@@ -219,7 +218,7 @@ class _Job:
         self, take: Take, method: str, pulse: Pulse, reference: Reference
     ) -> list[tuple[tuple[str, str, str], list[Score], int]]:
         conditions = tuple(sorted(take.conditions.items()))
-        courses = [(f"{w:g} s", _course(pulse, w, self.step_s or w)) for w in self.windows_s]
+        courses = [(f"{w:g} s", hr_course(pulse, w, self.step_s or w)) for w in self.windows_s]
         courses.append(("whole", _whole(pulse)))
         return [
             (("kdphys", method, label), *kdphys_scores(pulse, course, reference, take.name, take.subject, conditions))
@@ -282,14 +281,10 @@ def _extract(video: Video, roi: Any, method: ClipMethod | None) -> Extraction:
     Raises:
         KeyboardInterrupt: stopped before the end.
     """
-    extraction = extract(video, roi=roi, open_sink=method.open if method else None)
+    extraction = extract(video, roi=roi, open_sink=method.open if method else None, most=1)
     if extraction.interrupted:
         raise KeyboardInterrupt
     return extraction
-
-
-def _course(pulse: Pulse, window_s: float, step_s: float) -> list[HrWindow]:
-    return hr_course(pulse, window_s, step_s)
 
 
 def _whole(pulse: Pulse) -> list[HrWindow]:

@@ -201,13 +201,18 @@ class VideoFile(Video):
     def _finish(self, losses: Losses, n: int) -> None:
         total = n + losses.count
         promised = len(self._times) if self._times is not None else self.n_frames
-        if promised and total < 0.98 * promised:
+        seconds, duration = (
+            losses.last - (losses.last if losses.first is None else losses.first),
+            self.duration_s or 0.0,
+        )
+        # AVI counts pictures that were never there: what lasts as long as it says is whole.
+        whole = self._times is None and seconds > 0 and seconds > 0.98 * duration - 0.1 > 0
+        if promised and total < 0.98 * promised and not whole:
             what = "times were given" if self._times is not None else "frames are promised"
             losses.remark(f"the file ends early, at {losses.last:.2f} s: {promised} {what} and {total} are there")
-        elif not promised and self._fs is None and self.duration_s and losses.first is not None:
-            seconds = losses.last - losses.first
-            if seconds < self.duration_s - max(1.0, 0.05 * self.duration_s):
-                losses.remark(f"the file promises {self.duration_s:.1f} s and its pictures last {seconds:.1f} s")
+        known = not promised and self._fs is None and losses.first is not None
+        if known and seconds < duration - max(1.0, 0.05 * duration):
+            losses.remark(f"the file promises {duration:.1f} s and its pictures last {seconds:.1f} s")
 
     @property
     def beat_hz(self) -> float | None:

@@ -20,7 +20,13 @@ from kdphys.video.file import VideoFile
 from kdphys.video.images import IMAGE_SUFFIXES, ImageFolder
 from kdphys.video.picture import MAX_SIDE
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_SIDE", "ArrayVideo", "ImageFolder", "VideoFile", "read_video"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_SIDE", "VIDEO_SUFFIXES", "ArrayVideo", "ImageFolder", "VideoFile", "read_video"]
+
+#: Files of a folder that are taken for videos.
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".wmv", ".flv", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts"}
+    | {".3gp", ".ogv", ".mjpeg", ".mjpg", ".gif"}
+)
 
 
 def read_video(

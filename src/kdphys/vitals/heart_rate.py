@@ -105,8 +105,8 @@ def check_windows(window_s: float, step_s: float) -> None:
     Raises:
         InvalidInputError: window below 6 s, or step not positive.
     """
-    if window_s < MIN_HR_S:
-        raise InvalidInputError(f"window must be at least {MIN_HR_S:g} s, got {window_s:g} s")
+    if not MIN_HR_S <= window_s < np.inf:
+        raise InvalidInputError(f"window must be at least {MIN_HR_S:g} s and finite, got {window_s:g} s")
     if not 0 < step_s < np.inf:
         raise InvalidInputError(f"step must be positive and finite, got {step_s:g} s")
 

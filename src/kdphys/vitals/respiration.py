@@ -29,6 +29,8 @@ _AGREE_BRPM = 4.0
 _SHARE = 0.35
 #: Intervals of which errors of the beats may make up more than this share (√2 σ of SDNN) say nothing of breathing.
 _NOISE = 0.6
+#: Two beats further apart than this have a gap between them, seconds.
+_GAP_S = 4.0
 
 
 def respiration(pulse: Pulse, beats: Floats, intervals: Floats, sqi: float) -> Estimate:
@@ -36,7 +38,7 @@ def respiration(pulse: Pulse, beats: Floats, intervals: Floats, sqi: float) -> E
 
     Args:
         pulse: with evidence, whose green channel gives the baseline.
-        beats: (B,) seconds.
+        beats: (B,) seconds; the longest stretch of them without a gap is looked at.
         intervals: (K, 2): time of the second beat in seconds, interval in ms.
         sqi: of the heart rate.
 
@@ -44,11 +46,13 @@ def respiration(pulse: Pulse, beats: Floats, intervals: Floats, sqi: float) -> E
         the estimate; its confidence is the mean spectral purity of the agreeing modulations times ``sqi``, an index,
         not calibrated.
     """
+    beats = _longest(beats)
     if len(beats) < 5 or beats[-1] - beats[0] < MIN_RR_S:
         have = float(beats[-1] - beats[0]) if len(beats) else 0.0
         reason = f"too short: {have:.0f} s of beats, {MIN_RR_S:.0f} s needed"
         return Estimate.refused("brpm", MIN_RR_S, reason)
     window = (float(beats[0]), float(beats[-1]))
+    intervals = intervals[(intervals[:, 0] > window[0]) & (intervals[:, 0] <= window[1])]
     found = [_rate(wave) for wave in _modulations(pulse, beats, intervals) if wave is not None]
     good = [(rate, share) for rate, share in found if share >= _SHARE]
     best: list[tuple[float, float]] = []
@@ -60,6 +64,14 @@ def respiration(pulse: Pulse, beats: Floats, intervals: Floats, sqi: float) -> E
         return Estimate.refused("brpm", MIN_RR_S, "the modulations of the pulse do not agree", window)
     rates, shares = np.array(best).T
     return Estimate(float(np.average(rates, weights=shares)), "brpm", window, float(shares.mean()) * sqi, MIN_RR_S)
+
+
+def _longest(beats: Floats) -> Floats:
+    """The longest stretch without a gap: nothing is known of the breath in between."""
+    if len(beats) == 0:
+        return beats
+    parts = np.split(beats, np.flatnonzero(np.diff(beats) > _GAP_S) + 1)
+    return max(parts, key=lambda part: float(part[-1] - part[0]))
 
 
 def _modulations(pulse: Pulse, beats: Floats, intervals: Floats) -> list[Floats | None]:

@@ -23,9 +23,12 @@ const AGREE_BRPM = 4;
 const SHARE = 0.35;
 /** Intervals of which errors of the beats' times may make up more than this share say nothing of breathing. */
 const NOISE = 0.6;
+/** Two beats further apart than this have a gap between them, seconds. */
+const GAP_S = 4;
 
 /** Respiration rate, or why it cannot be told; its confidence is an index, not calibrated. */
-export function respiration(pulse: Pulse, beats: Beats, sqi: number): Estimate {
+export function respiration(pulse: Pulse, all: Beats, sqi: number): Estimate {
+  const beats = longest(all);
   const { times } = beats;
   const have = times.length ? times.at(-1)! - times[0]! : 0;
   if (times.length < 5 || have < MIN_RR_S)
@@ -44,6 +47,18 @@ export function respiration(pulse: Pulse, beats: Beats, sqi: number): Estimate {
   const shares = best.map((p) => p[1]);
   const value = sum(best.map(([rr, share]) => rr * share)) / sum(shares);
   return { value, unit: "brpm", window, confidence: mean(shares) * sqi, minS: MIN_RR_S, reason: null };
+}
+
+/** The longest stretch without a gap: nothing is known of the breath in between. */
+function longest({ times, intervals, leftOut }: Beats): Beats {
+  let [from, to] = [0, 0]; // of the longest, its last one included
+  let first = 0;
+  times.forEach((t, k) => {
+    if (k > 0 && t - times[k - 1]! > GAP_S) first = k;
+    if (t - times[first]! > times[to]! - times[from]!) [from, to] = [first, k];
+  });
+  const part = times.slice(from, to + 1);
+  return { times: part, intervals: intervals.filter(({ t }) => t > part[0]! && t <= part.at(-1)!), leftOut };
 }
 
 function modulations(pulse: Pulse, { times, intervals }: Beats): Float64Array[] {
