@@ -165,6 +165,23 @@ def quality_vectors() -> Json:
     return {"cases": cases}
 
 
+def recovery_vectors() -> Json:
+    """A heart that comes down from 150 to 75 a minute, and its beats."""
+    t = np.arange(round(80 * FS)) / FS
+    phase = 2 * np.pi * np.cumsum((75 + 75 * np.exp(-t / 20)) / 60) / FS
+    wave = f32(np.sin(phase) + 0.35 * np.sin(2 * phase - 1) + rng(61).normal(0, 0.05, len(t)))
+    pulse = shape_pulse(wave, np.ones(len(t), bool), FS, 1.0, "pos", None)
+    course = [w for w in hr_course(pulse) if w.hr_bpm is not None]
+    beats, _, left_out = find_beats(pulse, course)
+    return {
+        "raw": packed(wave),
+        "t0": 1.0,
+        "course": [{"t0": w.t0, "t1": w.t1, "hr_bpm": w.hr_bpm, "sqi": w.sqi} for w in course],
+        "beats": beats.tolist(),
+        "left_out": left_out,
+    }
+
+
 def memory_vectors() -> Json:
     """A course whose rate is now a heart's, now a light's, and what is believed of it."""
     random, course = rng(51), []
@@ -231,4 +248,5 @@ def vitals_vectors() -> Json:
         "hearts": [hrv_vectors(noise_s) for noise_s in (0.002, 0.01, 0.03)],
         "rr": estimate(respiration(pulse, beats, intervals, 0.9)),
         "memory": memory_vectors(),
+        "recovery": recovery_vectors(),
     }

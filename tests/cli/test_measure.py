@@ -6,6 +6,7 @@ import contextlib
 import csv
 import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -135,6 +136,19 @@ def test_unwritable_output_is_refused_before_measuring(demo_path: Path, tmp_path
         assert out.returncode == 2
         assert out.stderr.startswith("kdphys: ")
         assert out.stderr.count("\n") == 1
+
+
+def test_names_that_are_no_text_lose_nothing(small: Path, tmp_path: Path) -> None:
+    """Files from another system, and links to one file: each has its rows."""
+    shutil.copy(small, os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+    for name in ("one.mp4", "two.mp4"):
+        (tmp_path / name).symlink_to(small)
+    (tmp_path / "loop.mp4").symlink_to("loop.mp4")
+    out = kdphys("measure", ".", "-m", "pos", "-q", "--csv", "all.csv", "--json", "all.json", cwd=tmp_path)
+    assert "Traceback" not in out.stderr
+    text = (tmp_path / "all.csv").read_text()
+    assert all(name in text for name in ("one.mp4", "two.mp4", "caf"))
+    assert len(json.loads((tmp_path / "all.json").read_text())["measurements"]) == 3
 
 
 @pytest.mark.parametrize(

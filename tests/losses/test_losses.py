@@ -72,6 +72,13 @@ def test_attention_maps_find_where_and_when() -> None:
     assert bool((attention_weights(f, space=False, time=False) == 1).all())
 
 
+def test_attention_maps_have_unit_norm_however_small_the_activations() -> None:
+    for size in (1.0, 1e-3, 1e-6):
+        features = size * torch.rand(2, 5, 3, 4, 4)
+        for attention in (spatial_attention, temporal_attention):
+            assert torch.allclose(attention(features).norm(dim=1), torch.ones(2), atol=1e-4)
+
+
 def test_attention_transfer_and_feature_distance() -> None:
     torch.manual_seed(0)
     f = torch.rand(2, 5, 4, 3, 3)

@@ -145,6 +145,31 @@ def test_early_stopping_keeps_the_best(pool: Path, tmp_path: Path) -> None:
     best = torch.load(tmp_path / "best.ckpt", weights_only=False)
     model, _ = load_weights(result.weights.spec.file)
     assert all(torch.equal(v, best["state_dict"][f"model.{k}"]) for k, v in model.state_dict().items())
+    told = result.weights.recipe
+    assert told["steps"] == best["global_step"] < result.steps, "of the weights that are kept, not of the last step"
+    assert told["metrics"]["val/mae_bpm"] == pytest.approx(best["metrics"]["val/mae_bpm"], abs=1e-4)
+
+
+def test_stops_for_time_use_up_no_patience(pool: Path, tmp_path: Path) -> None:
+    """Every call ends after a step; only the validations that are due count."""
+    stuck = config(pool, 7, optim=OptimConfig(7, 1e-9, warmup=0, ema=0.0))
+    patient = replace(stuck, run=replace(stuck.run, validate_every=6, patience=2))
+    ends = [fit(patient, tmp_path, resume=k > 0, max_minutes=1e-9, tensorboard=False).steps for k in range(7)]
+    assert ends == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_what_is_broken_or_cannot_be_is_said(pool: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    fit(config(pool, 1), out, tensorboard=False)
+    (out / "last.ckpt").write_bytes((out / "last.ckpt").read_bytes()[:2000])
+    with pytest.raises(DataError, match="broken"):
+        fit(config(pool, 1), out, resume=True, tensorboard=False)
+    (out / "config.toml").unlink()
+    with pytest.raises(DataError, match=r"config\.toml"):
+        fit(config(pool, 1), out, resume=True, tensorboard=False)
+    odd = config(pool, 1)
+    with pytest.raises(InvalidInputError, match="cannot be set up"):
+        fit(replace(odd, run=replace(odd.run, precision="float17")), tmp_path / "odd", tensorboard=False)
 
 
 def test_fine_tuning_starts_from_weights(pool: Path, tmp_path: Path) -> None:

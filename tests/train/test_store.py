@@ -16,13 +16,14 @@ from kdphys.train.config import SourceConfig
 from kdphys.train.store import StoreSource
 
 
-def make_store(path: Path, fs: float = 30.0) -> Path:
+def make_store(path: Path, fs: float = 30.0, stuck: slice = slice(0)) -> Path:
     """Three people at 72, 90 and 108 bpm; the third has a gap that leaves no long stretch."""
     make_groups(path)
     t = np.arange(400) / fs
     rng = np.random.default_rng(0)
     for k in range(3):
         bvp = np.sin(2 * np.pi * (1.2 + 0.3 * k) * t)
+        bvp[stuck] = bvp[stuck.start or 0]
         rgb = np.array([160.0, 110, 90]) * (1 + 0.01 * bvp[:, None])
         rgb = rgb[:, None, None] + rng.normal(0, 1, (400, 8, 8, 3))
         valid = np.ones(400, bool)
@@ -71,6 +72,16 @@ def test_gaps_are_never_crossed_and_the_loss_of_a_recording_is_said(
     assert "mine-2" in caplog.text
     with pytest.raises(DataError, match="no recording with 390 samples"):
         train.draw([1], 1, 390, 8)
+
+
+def test_a_reference_that_stands_still_is_no_label(tmp_path: Path) -> None:
+    """A finger that slipped out of its sensor: not a heart of 40 bpm."""
+    val = source(make_store(tmp_path / "s", stuck=slice(100, 220)), part="val", augment=False)
+    batch = val.draw([0], 12, 60, 8)
+    assert batch.hr_bpm.tolist() == pytest.approx([90] * 12, abs=12)
+    assert float(batch.bvp.std(1).min()) > 0.5
+    with pytest.raises(DataError, match="no recording with 250 samples"):
+        val.draw([0], 1, 250, 8)
 
 
 def test_augmented_windows_are_reproducible(tmp_path: Path) -> None:

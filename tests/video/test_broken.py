@@ -258,3 +258,18 @@ def test_change_of_size_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"".join(parts))
     with pytest.raises(VideoError, match="changes from 64×64 to 96×96"):
         list(read_video(path, fs=30.0))
+
+
+def test_an_avi_with_pictures_left_out_is_whole_and_a_cut_one_is_not(tmp_path: Path) -> None:
+    """AVI counts an empty place for a picture that never came."""
+    shown = [k for k in range(240) if k % 3]
+    path = tmp_path / "vfr.avi"
+    write_video(path, [pictures(1)[0]] * len(shown), codec="mjpeg", pix_fmt="yuvj420p", times=[k / 30 for k in shown])
+    video = read_video(path)
+    assert len(list(video)) == len(shown)
+    assert not any("ends early" in note for note in video.notes)
+    cut = tmp_path / "cut.avi"
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    video = read_video(cut)
+    assert len(list(video)) < 0.8 * len(shown)
+    assert any("ends early" in note for note in video.notes)

@@ -12,6 +12,7 @@ import pytest
 from kdphys.containers import Pulse, RgbTrace
 from kdphys.errors import InvalidInputError
 from kdphys.pulse.estimate import load_method
+from kdphys.pulse.shape import shape_pulse
 from kdphys.vitals import measure_vitals
 from kdphys.vitals.heart_rate import Memory, heart_rate, hr_course, hr_window
 from kdphys.vitals.hrv import timing_noise, variability
@@ -383,3 +384,31 @@ def test_breathing_is_not_read_across_a_gap() -> None:
     assert told.hr_bpm == pytest.approx(72, abs=2)
     assert told.rr_brpm is None
     assert (told.rr.reason or "").startswith("too short")
+
+
+@pytest.mark.parametrize(("high", "low", "tau"), [(160.0, 75.0, 40.0), (150.0, 65.0, 60.0)])
+def test_beats_are_found_while_the_rate_changes(high: float, low: float, tau: float) -> None:
+    """After exercise: a filter for the median rate would lose every other beat of the beginning."""
+    rng = np.random.default_rng(0)
+    t = np.arange(300 * 30) / 30
+    rate = (low + (high - low) * np.exp(-t / tau)) * (1 + 0.02 * np.sin(2 * np.pi * 0.25 * t))
+    phase = np.cumsum(rate / 60) / 30
+    x = np.sin(2 * np.pi * phase) + 0.35 * np.sin(4 * np.pi * phase - 1) + rng.normal(0, 0.05, len(t))
+    told = measure_vitals(shape_pulse(x, np.ones(len(t), bool), 30.0, 0.0, "pos", None))
+    true = 1000 * np.diff(np.interp(np.arange(1, int(phase[-1])), phase, t))
+    assert abs(len(told.beat_times) - len(true) - 1) <= 3
+    assert told.hrv["sdnn"].value == pytest.approx(true.std(ddof=1), rel=0.03)
+    rmssd = told.hrv["rmssd"].value
+    assert rmssd is None or rmssd == pytest.approx(np.sqrt(np.mean(np.diff(true) ** 2)), rel=0.15)
+
+
+def test_few_beats_far_apart_give_no_error() -> None:
+    intervals = np.array([[2.0, 1500.0], [4.0, 1600.0], [8.0, 1500.0], [13.0, 1550.0]])
+    assert {e.value for e in variability(intervals, 5, 0.9).values()} == {None}
+
+
+def test_long_windows_that_all_answer_are_an_answer() -> None:
+    t = np.arange(1350) / 30
+    pulse = Pulse(pulse_wave(t, 72.0), 30.0)
+    for window_s, step_s in ((40.0, 1.0), (20.0, 20.0), (44.0, 1.0)):
+        assert measure_vitals(pulse, window_s, step_s).hr_bpm == pytest.approx(72, abs=1)

@@ -64,6 +64,15 @@ describe("a long pulse with gaps", () => {
     expect(beats.leftOut).toBe(v.left_out);
   });
 
+  it("has the same beats where the rate changes much", () => {
+    const { raw, t0, course: windows, beats: want, left_out } = v.recovery;
+    const seen = Array.from({ length: raw.shape[0] }, () => 1);
+    const wave = shapePulse(doubles(raw), Uint8Array.from(seen), v.fs, t0, "pos", null);
+    const found = findBeats(wave, windows.map((w: Json) => ({ ...w, hrBpm: w.hr_bpm, reason: null, candidateBpm: null })));
+    expectClose(found.times, want);
+    expect(found.leftOut).toBe(left_out);
+  });
+
   it("has the same variability, and refuses what is too short", () => {
     const given = { times: v.beats, intervals: v.intervals.map(([t, ms]: number[]) => ({ t, ms })), leftOut: v.left_out };
     for (const [name, want] of Object.entries(v.hrv)) same(variability(given, 0.9)[name as "lf"], want);

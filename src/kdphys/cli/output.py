@@ -46,9 +46,9 @@ def check_targets(targets: Sequence[Target], force: bool) -> None:
         OutputError: the path exists (without ``--force``), cannot be written, or is named twice.
         MissingExtraError: a picture is asked for and matplotlib is not installed.
     """
-    seen: set[Path | str] = set()
+    seen: set[str] = set()
     for target in targets:
-        place = "-" if target.is_stdout else Path(target.where).resolve()
+        place = "-" if target.is_stdout else os.path.abspath(target.where)
         if place in seen:
             raise OutputError(f"{target.where}: named for two outputs; give each its own path")
         seen.add(place)
@@ -89,7 +89,7 @@ def expand(sources: Sequence[Path]) -> list[Path]:
             out.append(source)
         else:
             raise VideoError(f"{source}: no video and no images in this folder")
-    return list({path.resolve(): path for path in reversed(out)}.values())[::-1]
+    return list({os.path.abspath(path): path for path in reversed(out)}.values())[::-1]
 
 
 def run_one(path: Path, method: Method, options: Mapping[str, Any], *, show: bool) -> list[Measurement]:
@@ -296,6 +296,7 @@ def write(
             "csv": lambda: serialize.course_csv(done, failed),
             "bvp": lambda: serialize.bvp_csv(done),
         }[target.kind]()
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # names of files can be any bytes
         if target.is_stdout:
             sys.stdout.write(text)
         else:

@@ -42,7 +42,14 @@ def prepare(
 
     sources = _find(name, path)
     dataset = called or name
-    with _progress(dataset, quiet) as tell:
+    before: list[int] = []
+    with _progress(dataset, quiet) as show:
+
+        def tell(done: int, total: int, take: str) -> None:
+            before.append(done)
+            if show is not None:
+                show(done, total, take)
+
         manifest = work.prepare(
             sources,
             dataset,
@@ -60,7 +67,9 @@ def prepare(
     for entry in manifest["recordings"].values():
         if entry["status"] == "refused" and entry["dataset"] == dataset:
             typer.echo(f"refused  {entry['name']}  {entry['reason']}")
-    typer.echo(f"{dataset}: {counts['in']} in = {counts['done']} out + {counts['refused']} refused")
+    # Of another folder's recording of the same name nothing was stored: --as gives it a place of its own.
+    there = f" ({before[0]} were there before)" if before and before[0] else ""
+    typer.echo(f"{dataset}: {counts['in']} in = {counts['done']} out + {counts['refused']} refused{there}")
     raise typer.Exit(EXIT_REFUSED if counts["refused"] else 0)
 
 

@@ -156,13 +156,18 @@ def prepare(
     require_zarr()
     if workers < 1:
         raise InvalidInputError(f"workers must be 1 or more, got {workers}")
+    if folds < 2:
+        raise InvalidInputError(f"folds must be 2 or more, got {folds}")
     settings = Settings(size, fs, dtype, f"{extract.__module__}:{extract.__qualname__}")
     out = Path(out)
     jobs = {key: Job(key, dataset, s, out, settings, extract) for s in sources for key in [key_of(dataset, s.name)]}
     if len(jobs) < len(sources):
         raise InvalidInputError(f"{dataset}: {len(sources) - len(jobs)} recordings share their name with another")
     _refuse_strangers(out)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be made: {error}") from error
     with locked(out):
         book = _Book(out, settings, jobs, folds, seed)
         todo = [job for key, job in jobs.items() if not book.is_done(key)]

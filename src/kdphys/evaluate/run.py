@@ -95,6 +95,8 @@ def evaluate(
         raise InvalidInputError(f"protocol must be one of {', '.join(PROTOCOLS)}, got {', '.join(unknown) or 'none'}")
     for window_s in windows_s:
         check_windows(window_s, window_s if step_s is None else step_s)
+    if len({f"{w:g}" for w in windows_s}) < len(windows_s):
+        raise InvalidInputError(f"each window once, got {', '.join(f'{w:g} s' for w in windows_s)}")
     check_split(split, part)
     loaded = [_method(m) for m in methods]
     if not loaded or len({m.name for m in loaded}) < len(loaded):

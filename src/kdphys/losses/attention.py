@@ -6,24 +6,25 @@ activations over channels is large, there the network looks. All features are (B
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from kdphys.errors import InvalidInputError
 from kdphys.losses.pearson import standardise, wide
 
 EPS = 1e-8
+#: Activations may be small; their squares are smaller.
+TINY = 1e-20
 
 
 def spatial_attention(features: Tensor) -> Tensor:
     """Mean over time and channels of the squared activations, unit norm: (B, T, C, H, W) → (B, H·W)."""
-    energy = wide(features).square().mean((1, 2)).flatten(1)
-    return energy / (energy.square().sum(1, keepdim=True) + EPS).sqrt()
+    return F.normalize(wide(features).square().mean((1, 2)).flatten(1), dim=1, eps=TINY)
 
 
 def temporal_attention(features: Tensor) -> Tensor:
     """Mean over space and channels of the squared activations, unit norm: (B, T, C, H, W) → (B, T)."""
-    energy = wide(features).square().mean((2, 3, 4))
-    return energy / (energy.square().sum(1, keepdim=True) + EPS).sqrt()
+    return F.normalize(wide(features).square().mean((2, 3, 4)), dim=1, eps=TINY)
 
 
 def _same(student: Tensor, teacher: Tensor, channels: bool) -> None:

@@ -65,7 +65,7 @@ class EMA(pl.Callback):  # type: ignore[misc]
 
 
 class MaxMinutes(pl.Callback):  # type: ignore[misc]
-    """Stops this call after some minutes; the checkpoint lets another call go on.
+    """Stops this call after some minutes; the checkpoint lets another call go on as if this one had not stopped.
 
     Args:
         minutes: from the first step of this call on.
@@ -80,6 +80,10 @@ class MaxMinutes(pl.Callback):  # type: ignore[misc]
         self.start = time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Look at the clock."""
-        if time.monotonic() - self.start > 60 * self.minutes:
-            trainer.should_stop = True
+        """Look at the clock: of several processes, that of the first."""
+        if not trainer.strategy.broadcast(time.monotonic() - self.start > 60 * self.minutes):
+            return
+        trainer.should_stop = True
+        every = trainer.val_check_interval
+        if not isinstance(every, int) or trainer.global_step % every:
+            trainer.limit_val_batches = 0  # Lightning validates when it stops; early stopping would count that

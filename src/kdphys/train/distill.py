@@ -62,7 +62,7 @@ class Distiller(nn.Module):
         self.layouts = (student.layout, teacher.layout)
         self.teacher = teacher.eval().requires_grad_(False)
         self.projections = nn.ModuleList()
-        if not config.feature:
+        if not (config.feature or config.attention):
             return
         probe = torch.full((1, 16, 3, student.size, student.size), 128.0)
         was = student.training
@@ -74,6 +74,8 @@ class Distiller(nn.Module):
                 if name not in taps or name == "bvp":
                     known = ", ".join(sorted(set(taps) - {"bvp"}))
                     raise InvalidInputError(f"distillation: the {who} has no tap {name!r}; known: {known}")
+            if not config.feature:
+                continue
             inputs = in_frames(ours[a], student.layout).shape[2]
             outputs = in_frames(theirs[b], teacher.layout).shape[2]
             self.projections.append(nn.Conv2d(inputs, outputs, 1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import pickle
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, LearningRateMonitor, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -113,6 +115,9 @@ def _open_run(config: TrainConfig, out: Path, resume: bool) -> Path | None:
     if resume:
         if not last.is_file():
             raise DataError(f"{out}: nothing to resume, there is no last.ckpt")
+        if not copy.is_file():
+            raise DataError(f"{out}: there is no config.toml beside last.ckpt, which tells what the run was")
+        _whole(last)
         if parse_config(copy.read_text(encoding="utf-8"), str(copy)) != config:
             raise InvalidInputError(
                 f"{copy} differs from the configuration given; resume with {copy}, or start anew in another folder"
@@ -126,6 +131,14 @@ def _open_run(config: TrainConfig, out: Path, resume: bool) -> Path | None:
     except OSError as error:
         raise OutputError(f"{out}: cannot write there: {error}") from error
     return None
+
+
+def _whole(checkpoint: Path) -> None:
+    """Refuse a checkpoint that was cut off."""
+    try:
+        torch.load(checkpoint, map_location="cpu", weights_only=False)
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        raise DataError(f"{checkpoint}: broken, cannot be resumed ({error})") from error
 
 
 def _callbacks(config: TrainConfig, out: Path, max_minutes: float | None, ema: EMA | None) -> list[Callback]:
@@ -215,7 +228,7 @@ def fit(
         # Lightning's advice about workers, intervals and existing folders; we mean what we set.
         warnings.filterwarnings("ignore", module="pytorch_lightning")
         warnings.filterwarnings("ignore", module="lightning_fabric")
-        trainer = pl.Trainer(
+        trainer = _trainer(
             accelerator=config.run.accelerator,
             devices=config.run.devices,
             num_nodes=config.run.nodes,
@@ -239,9 +252,22 @@ def fit(
     trainer.save_checkpoint(out / "last.ckpt")
     minutes = (time.monotonic() - begin) / 60
     metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
-    saved = _export(config, out, task.model, ema, trainer.global_step, minutes, metrics)
+    about = (trainer.global_step, minutes, metrics, trainer.strategy.root_device)
+    # Of several processes one writes: their running means differ a little.
+    saved = _export(config, out, task.model, ema, *about) if trainer.is_global_zero else None
+    saved = trainer.strategy.broadcast(saved)
+    assert saved is not None
     finished = trainer.global_step >= config.optim.steps or _stopped_early(trainer)
     return Result(saved, trainer.global_step, finished, metrics, minutes)
+
+
+def _trainer(**options: Any) -> pl.Trainer:
+    try:
+        return pl.Trainer(**options)
+    except (MisconfigurationException, ValueError) as error:
+        raise InvalidInputError(
+            f"the run cannot be set up here ([run]: accelerator, devices, precision): {error}"
+        ) from error
 
 
 @contextmanager
@@ -270,12 +296,14 @@ def _export(
     steps: int,
     minutes: float,
     metrics: Mapping[str, float],
+    device: torch.device,
 ) -> SavedWeights:
     """Write the running mean (or the plain weights) of the last step, or of the best validation."""
     best = out / "best.ckpt"
     state = model.state_dict() if ema is None else ema.mean
     if config.run.export == "best" and best.is_file():
         kept = torch.load(best, map_location="cpu", weights_only=False)
+        steps, metrics = kept["global_step"], kept.get("metrics", metrics)
         plain = {k.removeprefix("model."): v for k, v in kept["state_dict"].items() if k.startswith("model.")}
         state = plain if ema is None else next(c for k, c in kept["callbacks"].items() if k.startswith("EMA"))["mean"]
     model.load_state_dict(state)
@@ -285,7 +313,7 @@ def _export(
         "steps": steps,
         "minutes_of_last_call": round(minutes, 2),
         "torch": torch.__version__,
-        "device": torch.cuda.get_device_name() if next(model.parameters()).is_cuda else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "metrics": {k: round(v, 4) for k, v in metrics.items()},
     }
     file = out / f"{config.name}.safetensors"

@@ -18,6 +18,8 @@ from kdphys.train.config import SourceConfig
 from kdphys.train.data import ClipBatch
 from kdphys.train.pool import FS, collate, cut
 
+#: A reference that stands still for so long is none, seconds.
+_STILL_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +84,14 @@ class StoreSource:
 
 
 def _usable(item: StoreItem) -> list[slice]:
-    """Stretches with a face and a reference; a reference that never moves is none."""
-    bvp = item.bvp
-    return [r for r in runs(item.valid & np.isfinite(bvp)) if np.ptp(bvp[r]) > 0]
+    """Stretches with a face and a reference; one that stands still, as sensors do that have slipped, is none."""
+    bvp = np.asarray(item.bvp, np.float64)
+    known = item.valid & np.isfinite(bvp)
+    if not known.any():
+        return []
+    still = np.zeros(len(bvp), bool)
+    still[1:] = np.abs(np.diff(bvp)) <= 1e-6 * np.ptp(bvp[known])
+    for run in runs(still):
+        if run.stop - run.start >= _STILL_S * FS:
+            known[max(run.start - 1, 0) : run.stop] = False
+    return runs(known)

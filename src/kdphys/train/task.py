@@ -124,6 +124,10 @@ class PulseTask(pl.LightningModule):  # type: ignore[misc]
                 values["val/no_pulse_power"] = quiet
         self.log_dict(values, prog_bar=True, sync_dist=True)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """With what the validation found: the sidecar of the best weights tells it."""
+        checkpoint["metrics"] = {k: float(v) for k, v in self.trainer.callback_metrics.items()}
+
     def configure_optimizers(self) -> Any:
         """AdamW; biases and norms without weight decay."""
         o = self.config.optim

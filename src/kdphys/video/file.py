@@ -201,12 +201,11 @@ class VideoFile(Video):
     def _finish(self, losses: Losses, n: int) -> None:
         total = n + losses.count
         promised = len(self._times) if self._times is not None else self.n_frames
-        seconds, duration = (
-            losses.last - (losses.last if losses.first is None else losses.first),
-            self.duration_s or 0.0,
-        )
-        # AVI counts pictures that were never there: what lasts as long as it says is whole.
-        whole = self._times is None and seconds > 0 and seconds > 0.98 * duration - 0.1 > 0
+        seconds = losses.last - losses.first if losses.first is not None else 0.0
+        duration = self.duration_s or 0.0
+        # AVI counts pictures that were never there: what lasts as long as so many would is whole.
+        countable = self._times is None and self._fs is None and self.fps is not None
+        whole = countable and (seconds + 1 / (self.fps or 1.0)) * (self.fps or 1.0) >= 0.98 * (promised or 0)
         if promised and total < 0.98 * promised and not whole:
             what = "times were given" if self._times is not None else "frames are promised"
             losses.remark(f"the file ends early, at {losses.last:.2f} s: {promised} {what} and {total} are there")

@@ -121,6 +121,8 @@ def _band_powers(times: Floats, ibi: Floats) -> tuple[float, float]:
     count = max(int(np.ceil(span / _SEGMENT_S)), 1)
     part = np.minimum((times - start) / span * count, count - 1).astype(int)
     powers = [_lomb(times[part == k], ibi[part == k]) for k in range(count) if (part == k).sum() >= 8]
+    if not powers:
+        return float("nan"), float("nan")
     lf, hf = np.mean(powers, axis=0)
     return float(lf), float(hf)
 

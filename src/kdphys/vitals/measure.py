@@ -77,7 +77,7 @@ def _whole(pulse: Pulse, course: list[HrWindow], duration: float) -> HrWindow:
                 first, last = longest.start, longest.stop - 1
         return hr_window(Judge(pulse), int(first), int(last) + 1)
     answered = [w for w in course if w.hr_bpm is not None]
-    if len(answered) < max(3, 0.1 * len(course)):
+    if len(answered) < max(min(3, len(course)), 0.1 * len(course)):
         counts = Counter(w.reason for w in course if w.reason)
         ranked = sorted(counts, key=lambda r: (-counts[r], REASONS.index(r)))
         best = max((w.sqi for w in course), default=0.0)

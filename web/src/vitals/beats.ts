@@ -10,6 +10,12 @@ import type { HrWindow } from "./result";
 const FINE_HZ = 500;
 /** The shortest stretch that beats are looked for in, seconds. */
 const MIN_BEATS_S = 8;
+/** A rate that leaves its median by more than this is followed in pieces, with something around each, seconds. */
+const STEADY = 1.25;
+const PIECE_S = 10;
+const AROUND_S = 8;
+/** Peaks of two pieces nearer than this, in intervals, are one. */
+const SEAM = 0.4;
 
 export interface Beats {
   times: number[]; // seconds, all that were found
@@ -31,14 +37,32 @@ export function findBeats(pulse: Pulse, course: HrWindow[]): Beats {
   for (const { start, stop } of runs(inside.map((v, k) => v & pulse.valid[k]!))) {
     if (stop - start < MIN_BEATS_S * fs) continue;
     const times = Float64Array.from({ length: stop - start }, (_, k) => t0 + (start + k) / fs);
-    const hr = median(times.map((t) => interp(t, centres, rates)));
-    const beats = peaks(pulse.bvp.subarray(start, stop), times, fs, hr);
+    const beats = along(pulse.bvp.subarray(start, stop), times, fs, times.map((t) => interp(t, centres, rates)));
     const { intervals, leftOut } = accept(beats);
     out.times.push(...beats);
     out.intervals.push(...intervals);
     out.leftOut += leftOut;
   }
   return out;
+}
+
+/** The peaks of a stretch, in one piece where its rate is much the same, else piece by piece. */
+function along(bvp: Float64Array, times: Float64Array, fs: number, hrBpm: Float64Array): number[] {
+  const middle = median(hrBpm);
+  if (hrBpm.every((hr) => hr <= STEADY * middle && hr >= middle / STEADY)) return peaks(bvp, times, fs, middle);
+  const [size, context] = [roundHalfEven(PIECE_S * fs), roundHalfEven(AROUND_S * fs)];
+  const beats: number[] = [];
+  for (let start = 0; start < times.length; start += size) {
+    const stop = Math.min(start + size, times.length);
+    const [from, to] = [Math.max(start - context, 0), Math.min(stop + context, times.length)];
+    const hr = median(hrBpm.subarray(start, stop));
+    const end = stop < times.length ? times[stop]! : Infinity;
+    const found = peaks(bvp.subarray(from, to), times.subarray(from, to), fs, hr);
+    const fresh = found.filter((t) => t >= times[start]! && t < end);
+    const twice = beats.length && fresh.length && fresh[0]! - beats.at(-1)! < (SEAM * 60) / hr; // seen from both sides
+    beats.push(...fresh.slice(twice ? 1 : 0));
+  }
+  return beats;
 }
 
 function peaks(bvp: Float64Array, times: Float64Array, fs: number, hrBpm: number): number[] {
