@@ -90,7 +90,7 @@ def test_bfloat16_is_taken_only_where_the_processor_computes_with_it() -> None:
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     able = {"amx_bf16", "avx512_bf16", "bf16"} & set(flags.group(1).split() if flags else ())
     assert precision(RunConfig(accelerator="cpu")) == ("bf16-mixed" if able else "32-true")
-    assert precision(RunConfig("16-true", accelerator="cpu")) == "16-true"
+    assert precision(RunConfig("16-mixed", accelerator="cpu")) == "16-mixed"
 
 
 def test_it_learns(pool: Path, tmp_path: Path) -> None:
@@ -169,7 +169,36 @@ def test_what_is_broken_or_cannot_be_is_said(pool: Path, tmp_path: Path) -> None
         fit(config(pool, 1), out, resume=True, tensorboard=False)
     odd = config(pool, 1)
     with pytest.raises(InvalidInputError, match="cannot be set up"):
-        fit(replace(odd, run=replace(odd.run, precision="float17")), tmp_path / "odd", tensorboard=False)
+        fit(replace(odd, run=replace(odd.run, accelerator="abacus")), tmp_path / "odd", tensorboard=False)
+
+
+def test_a_run_that_is_killed_after_a_validation_goes_on_with_what_it_found(
+    pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint of a step with a validation holds the best weights and the patience that is left."""
+    base = config(pool, 10, optim=OptimConfig(10, 3e-2, warmup=0, ema=0.0))
+    run = replace(base.run, validate_every=3, checkpoint_every=3, patience=9, export="best")
+    once = replace(base, run=run)
+    whole = fit(once, tmp_path / "whole", tensorboard=False)
+    step = PulseTask.training_step
+
+    def killed(task: PulseTask, batch: ClipBatch, batch_idx: int) -> torch.Tensor:
+        if task.global_step == 7:
+            raise KeyError("killed")
+        return step(task, batch, batch_idx)
+
+    monkeypatch.setattr(PulseTask, "training_step", killed)
+    with pytest.raises(KeyError, match="killed"):
+        fit(once, tmp_path / "part", tensorboard=False)
+    monkeypatch.setattr(PulseTask, "training_step", step)
+    rest = fit(once, tmp_path / "part", resume=True, tensorboard=False)
+    assert rest.steps == whole.steps == 10
+    a, b = (torch.load(tmp_path / name / "best.ckpt", weights_only=False) for name in ("whole", "part"))
+    assert a["global_step"] == b["global_step"]
+    assert whole.weights.spec.sha256 == rest.weights.spec.sha256
+    a, b = (torch.load(tmp_path / name / "last.ckpt", weights_only=False)["callbacks"] for name in ("whole", "part"))
+    stop = next(key for key in a if key.startswith("EarlyStopping"))
+    assert a[stop]["wait_count"] == b[stop]["wait_count"]
 
 
 def test_fine_tuning_starts_from_weights(pool: Path, tmp_path: Path) -> None:

@@ -135,5 +135,6 @@ def _with_validation(rest: Sequence[str], test: Sequence[str], seed: int, val_sh
     if not 0 <= val_share < 1:
         raise InvalidInputError(f"val_share must be in [0, 1), got {val_share}")
     names = shuffled(rest, seed)
-    n = min(round(val_share * len(names)), len(names) - 1)
+    # One at least, if a share is asked for and anybody is left to train on.
+    n = min(max(round(val_share * len(names)), int(val_share > 0)), max(len(names) - 1, 0))
     return Split(tuple(names[n:]), tuple(names[:n]), tuple(test))

@@ -138,6 +138,15 @@ def resolve(name: str | Path) -> Path:
     return known[str(name)]
 
 
+#: Kinds of what a sidecar holds.
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("name", "model", "sha256", "normalisation"), str),
+    **dict.fromkeys(("size", "lookahead"), int),
+    **dict.fromkeys(("fs", "box_scale"), (int, float)),
+    **dict.fromkeys(("options", "recipe"), dict),
+}
+
+
 def read_spec(name: str | Path) -> SavedWeights:
     """Read the sidecar and check the hash of the weights against it.
 
@@ -149,6 +158,9 @@ def read_spec(name: str | Path) -> SavedWeights:
     side = sidecar(file)
     try:
         text = json.loads(side.read_text(encoding="utf-8"))
+        for key, kind in _KINDS.items():
+            if not isinstance(text[key], kind):
+                raise TypeError(f"{key} is {text[key]!r}")
         spec = WeightsSpec(
             file=file,
             **{k: text[k] for k in ("name", "sha256", "fs", "size", "box_scale", "lookahead", "normalisation")},

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
 
@@ -62,6 +64,36 @@ class EMA(pl.Callback):  # type: ignore[misc]
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """From the checkpoint."""
         self.mean = state["mean"]
+
+
+class Last(Checkpoint):  # type: ignore[misc]
+    """Writes the checkpoint that a run goes on from, every so many steps.
+
+    Where a validation is due at the same step it waits for that one: what it finds (the best weights, the patience that
+    is left) is a part of the state, and a resumed run does not validate again.
+
+    Args:
+        path: of the file.
+        every: steps.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        super().__init__()
+        self.path, self.every = path, every
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        return int(trainer.global_step) % self.every == 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        """At a step without validation."""
+        validates = trainer.enable_validation and trainer.global_step % trainer.val_check_interval == 0
+        if self._is_due(trainer) and not validates:
+            trainer.save_checkpoint(self.path)
+
+    def on_validation_end(self, trainer: pl.Trainer, task: Any) -> None:
+        """At a step with one."""
+        if self._is_due(trainer):
+            trainer.save_checkpoint(self.path)
 
 
 class MaxMinutes(pl.Callback):  # type: ignore[misc]

@@ -119,6 +119,12 @@ class DataConfig:
         _require(self.frames >= 8, f"frames must be 8 or more, got {self.frames}")
         _require(self.batch >= 1, f"batch must be 1 or more, got {self.batch}")
         _require(len(self.sources) > 0, "data.sources is empty")
+        _require(self.workers >= 0, f"data.workers must be 0 or more, got {self.workers}")
+        _require(
+            self.validation_batches >= 1, f"data.validation_batches must be 1 or more; got {self.validation_batches}"
+        )
+        short = 0 < self.validation_frames < 30
+        _require(not short, f"data.validation_frames must be 0 or 30 or more, got {self.validation_frames}")
 
 
 @dataclass(frozen=True)
@@ -208,8 +214,8 @@ class RunConfig:
     """How it runs and what is kept.
 
     Args:
-        precision: of Lightning: "bf16-mixed", "32-true", …; "auto" takes bfloat16 where the machine computes with it,
-            and 32 bits elsewhere (without its instructions a processor is several times slower in bfloat16).
+        precision: of Lightning: "32-true", "bf16-mixed" or "16-mixed"; "auto" takes bfloat16 where the machine computes
+            with it, and 32 bits elsewhere (without its instructions a processor is several times slower in bfloat16).
         channels_last: memory format of the convolutions.
         accelerator, devices, nodes: of Lightning.
         validate_every, checkpoint_every, log_every: steps.
@@ -229,6 +235,10 @@ class RunConfig:
     export: str = "last"
 
     def __post_init__(self) -> None:
+        formats = ("auto", "32-true", "bf16-mixed", "16-mixed")
+        _require(
+            self.precision in formats, f"run.precision must be one of {', '.join(formats)}, got {self.precision!r}"
+        )
         _require(self.export in ("last", "best"), f'run.export must be "last" or "best", got {self.export!r}')
         _require(
             min(self.validate_every, self.checkpoint_every, self.log_every) >= 1,

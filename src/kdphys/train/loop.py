@@ -25,7 +25,7 @@ from kdphys.errors import DataError, InvalidInputError, OutputError
 from kdphys.models import create
 from kdphys.models.base import PulseModel
 from kdphys.models.weights import SavedWeights, load_into, load_weights, read_spec, save_weights
-from kdphys.train.callbacks import EMA, MaxMinutes
+from kdphys.train.callbacks import EMA, Last, MaxMinutes
 from kdphys.train.config import RunConfig, TrainConfig, dump_config, parse_config
 from kdphys.train.data import Fixed, Mixture, Steps
 from kdphys.train.distill import Distiller
@@ -128,6 +128,7 @@ def _open_run(config: TrainConfig, out: Path, resume: bool) -> Path | None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         copy.write_text(dump_config(config), encoding="utf-8")
+        (out / "best.ckpt").unlink(missing_ok=True)  # of a run that was killed before its first last.ckpt
     except OSError as error:
         raise OutputError(f"{out}: cannot write there: {error}") from error
     return None
@@ -146,17 +147,12 @@ def _callbacks(config: TrainConfig, out: Path, max_minutes: float | None, ema: E
     callbacks: list[Callback] = [LearningRateMonitor()]
     callbacks += [ema] if ema is not None else []
     callbacks += [MaxMinutes(max_minutes)] if max_minutes is not None else []
-    callbacks.append(
-        ModelCheckpoint(
-            dirpath=out, filename="last", every_n_train_steps=run.checkpoint_every, enable_version_counter=False
-        )
-    )
     if config.data.validation is not None:
         watched = {"monitor": "val/mae_bpm", "mode": "min"}
         if run.patience:
             callbacks.append(EarlyStopping(**watched, patience=run.patience))
         callbacks.append(ModelCheckpoint(dirpath=out, filename="best", enable_version_counter=False, **watched))
-    return callbacks
+    return [*callbacks, Last(out / "last.ckpt", run.checkpoint_every)]  # after the others: it holds their state
 
 
 def precision(run: RunConfig) -> Any:
@@ -258,7 +254,7 @@ def fit(
     saved = trainer.strategy.broadcast(saved)
     assert saved is not None
     finished = trainer.global_step >= config.optim.steps or _stopped_early(trainer)
-    return Result(saved, trainer.global_step, finished, metrics, minutes)
+    return Result(saved, trainer.global_step, finished, metrics | dict(saved.recipe["metrics"]), minutes)
 
 
 def _trainer(**options: Any) -> pl.Trainer:

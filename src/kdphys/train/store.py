@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from kdphys.data.store import StoreItem, open_store
-from kdphys.dsp import runs
+from kdphys.dsp import pulse_frequency, runs
 from kdphys.errors import DataError
-from kdphys.losses.spectral import band_power
 from kdphys.train.augment import Augmentation
 from kdphys.train.config import SourceConfig
 from kdphys.train.data import ClipBatch
@@ -27,7 +26,7 @@ class StoreSource:
     """Windows of the recordings of one part of a store's split, every recording as often as the others.
 
     A window lies in a stretch where the face was there and the reference is known throughout. Recordings without one
-    that is long enough are left out with a warning; the heart rate is that of the reference's own spectrum.
+    that is long enough are left out with a warning; the heart rate is read from the reference as from a pulse.
 
     Args:
         config: of the source.
@@ -78,9 +77,9 @@ class StoreSource:
         length = min(longest, stretch.stop - stretch.start)
         start = int(rng.integers(stretch.start, stretch.stop - length + 1))
         wave = torch.from_numpy(bvp[start : start + length])
-        rates, power = band_power(wave[None], FS)
+        rate = 60.0 * pulse_frequency(bvp[start : start + length].astype(np.float64), FS)
         pixels = torch.from_numpy(item.read(start, start + length))
-        return cut(pixels, wave, float(rates[int(power.argmax())]), True, frames, rng, self.config.augment)
+        return cut(pixels, wave, rate, True, frames, rng, self.config.augment)
 
 
 def _usable(item: StoreItem) -> list[slice]:
