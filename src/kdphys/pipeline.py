@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import time
-from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.crop import BOX_SCALE, crop, square
-from kdphys.clip.steady import Steady
-from kdphys.clip.trace import TraceBuilder
+from kdphys.clip.crop import BOX_SCALE
+from kdphys.clip.crowd import MIN_FACE_S, Collector, Crowd, Sink
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
 from kdphys.errors import InvalidInputError, VideoError
@@ -34,11 +32,7 @@ Floats = NDArray[np.floating[Any]]
 DEFAULT_METHOD = "student"
 #: Sampling rate of traces and pulses, Hz.
 FS = 30.0
-#: A person seen for less than this share of the video, and for less than `_MIN_FACE_S`, is not reported.
-_MIN_FACE_S = 2.0
 _ONE_MORE = "another face, or the same one after it was gone, was"
-#: Pictures of so many persons are kept, the largest.
-_PORTRAITS = 8
 #: Frames over longer than this, seconds, and fewer than so many a second: their times are in another unit, or wrong.
 _LONG_S, _SPARSE_FPS = 6 * 3600.0, 0.5
 
@@ -110,96 +104,6 @@ class Measurement:
     notes: tuple[str, ...]
 
 
-class Sink(Protocol):
-    """What takes the crops of one person: see :class:`kdphys.pulse.engines.ClipSink`."""
-
-    size: int
-    box_scale: float
-
-    def push(self, t: float, crop: NDArray[np.float32]) -> None:
-        """Take a crop float32 (S, S, 3) at ``t`` seconds."""
-
-    def finish(self, n: int, evidence: Evidence | None) -> Pulse | None:
-        """The pulse of ``n`` samples."""
-
-
-class _Collector:
-    """One person while the frames pass by."""
-
-    def __init__(self, fs: float, t0: float, whole: bool, sink: Sink | None) -> None:
-        self.builder = TraceBuilder(fs, t0, whole)
-        self._steady = Steady()
-        self.sink = sink
-        self.times, self.scores = array("d"), array("f")
-        self._boxes = array("f")  # four a frame; packed, for hours of video
-        self.portrait: Frame | None = None
-        self._best = -1.0
-        self.area = 0.0  # of all boxes
-
-    def add(self, frame: Frame, box: Floats, score: float) -> None:
-        self.builder.add(frame, box)
-        if self.sink is not None:
-            region = square(box, 1.0) if self.builder.whole else square(self._steady(frame, box), self.sink.box_scale)
-            self.sink.push(frame.t, crop(frame.rgb, region, self.sink.size))
-        self.times.append(frame.t)
-        self._boxes.extend(float(v) for v in box)
-        self.scores.append(score)
-        self.area += float(np.prod(box[2:] - box[:2]))
-        if score > self._best + 0.02:  # few copies: only for a clearly better look
-            self._best, self.portrait = score, Frame(frame.rgb.copy(), frame.t)
-
-    @property
-    def boxes(self) -> Floats:
-        """(T, 4)."""
-        return np.array(self._boxes, dtype=np.float64).reshape(-1, 4)
-
-    @property
-    def seconds(self) -> float:
-        """From the first frame to the last."""
-        return self.times[-1] - self.times[0] if self.times else 0.0
-
-
-class _Crowd:
-    """All persons of a video; of those who are gone only as much is kept as may be asked for.
-
-    Args:
-        most: how many persons, the largest, will be asked for; None: all.
-        open_one: makes a collector.
-    """
-
-    def __init__(self, most: int | None, open_one: Callable[[], _Collector]) -> None:
-        self._most, self._open = most, open_one
-        self.people: dict[int, _Collector] = {}
-        self._gone: list[float] = []  # seconds of those who are forgotten
-
-    def add(self, frame: Frame, faces: Mapping[int, tuple[Floats, float]], known: Callable[[int], bool]) -> None:
-        """Take a frame with the faces in it; ``known`` tells who may come back."""
-        for key, (where, score) in faces.items():
-            if key not in self.people:
-                self._forget(known)
-                self.people[key] = self._open()
-            self.people[key].add(frame, where, score)
-
-    def _forget(self, known: Callable[[int], bool]) -> None:
-        ranked = sorted(self.people, key=lambda k: (self.people[k].seconds < _MIN_FACE_S, -self.people[k].area))
-        for key in ranked[_PORTRAITS:]:
-            self.people[key].portrait = None
-        for key in ranked[self._most :] if self._most is not None else ():
-            if not known(key):
-                self._gone.append(self.people.pop(key).seconds)
-
-    def chosen(self, least_s: float) -> tuple[dict[int, _Collector], list[float], int]:
-        """Who was there for long enough and is asked for, the largest first; how long each of the others was there;
-        and how many were there more briefly.
-        """
-        long = [key for key, c in self.people.items() if c.seconds >= least_s]
-        order = sorted(long, key=lambda key: -self.people[key].area)
-        asked = order if self._most is None else order[: self._most]
-        others = [*self._gone, *(c.seconds for key, c in self.people.items() if key not in asked)]
-        rest = [s for s in others if s >= least_s]
-        return {key: self.people[key] for key in asked}, rest, len(others) - len(rest)
-
-
 def extract(
     video: Video,
     *,
@@ -232,10 +136,10 @@ def extract(
     n, first, last, interrupted = 0, np.nan, np.nan, False
     box = roi_box(roi, video.width, video.height)
 
-    def open_one() -> _Collector:
-        return _Collector(fs, float(first), box is not None, open_sink(float(first)) if open_sink else None)
+    def open_one() -> Collector:
+        return Collector(fs, float(first), box is not None, open_sink(float(first)) if open_sink else None)
 
-    crowd = _Crowd(most, open_one)
+    crowd = Crowd(most, open_one)
     frames = iter(video)
     try:
         while True:
@@ -268,14 +172,14 @@ def extract(
     notes = list(video.notes)
     if interrupted:
         notes.insert(0, f"stopped at {last:.1f} s: this is a partial result")
-    chosen, others, brief = crowd.chosen(min(_MIN_FACE_S, 0.5 * (last - first)))
+    chosen, others, brief = crowd.chosen(min(MIN_FACE_S, 0.5 * (last - first)))
     n_face = len(next(iter(chosen.values())).times) if chosen else 0
     persons = tuple(_person(key, c, float(last), video.beat_hz) for key, c in chosen.items())
     if others:
         who = f"{len(others)} other faces, or the same one after it was gone, were" if others[1:] else _ONE_MORE
         notes.append(f"{who} seen for {sum(others):.0f} s and not measured: --faces all does (faces='all')")
     if brief:
-        notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {_MIN_FACE_S:g} s left out")
+        notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {MIN_FACE_S:g} s left out")
     return Extraction(persons, n, n_face, (float(first), float(last)), tuple(notes), interrupted, clock)
 
 
@@ -307,7 +211,7 @@ def roi_box(roi: tuple[float, float, float, float] | str | None, width: int, hei
     return box
 
 
-def _person(key: int, c: _Collector, last: float, beat_hz: float | None) -> Person:
+def _person(key: int, c: Collector, last: float, beat_hz: float | None) -> Person:
     track = FaceTrack(c.boxes, np.array(c.scores), np.array(c.times), key)
     trace = c.builder.build(last, beat_hz)
     pulse = c.sink.finish(len(trace.rgb), trace.evidence) if c.sink is not None else None
