@@ -130,7 +130,7 @@ def heart_spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60) ->
 _HALF_HZ = 0.05
 #: A weaker one, of at least this share of the power, is the fundamental when it beats in step with its double: phases
 #: coupled to this, 0–1, over at least so long, seconds, and twice its frequency no further from the other than this.
-_COUPLED_POWER, _COUPLED, _COUPLED_S, _COUPLED_HZ = 0.05, 0.9, 9.9, 4 / 60
+_COUPLED_POWER, _COUPLED, _COUPLED_S, _COUPLED_HZ = 0.03, 0.9, 9.9, 4 / 60
 
 
 def peak_frequency(frequencies: Floats, power: Floats, low: float, high: float) -> float:

@@ -39,6 +39,13 @@ def test_the_truth_of_a_slow_heart_is_not_its_second_harmonic():
     assert truth.hr(0.0, 10.0) == pytest.approx(46.2, abs=0.5)
 
 
+def test_the_reference_of_a_heart_that_pushes_twice_in_a_beat_is_not_its_double() -> None:
+    t = np.arange(300) / 30
+    phase = 2 * np.pi * 48 / 60 * t + 0.2 * np.sin(0.6 * t)
+    wave = 0.3 * np.sin(phase) + np.sin(2 * phase + 0.8)
+    assert wave_hr(wave, 30.0) == pytest.approx(48, abs=1)
+
+
 def test_toolbox_band_of_the_paper():
     x = wave(160, 20, 30) + 0.3 * wave(80, 20, 30)
     assert toolbox_score(x, x, 30.0).hr_bpm == pytest.approx(160, abs=1)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kdphys.containers import Pulse, Signal
-from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, heart_frequency, heart_spectrum, resample_by_time, runs
+from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, pulse_frequency, resample_by_time, runs
 from kdphys.errors import InvalidInputError
 from kdphys.evaluate.metrics import macc, periodogram, snr_db
 from kdphys.sci import signal
@@ -144,9 +144,9 @@ _RATES = {"fft": fft_hr, "peak": peak_hr}
 def wave_hr(bvp: ArrayLike, fs: float) -> float:
     """Heart rate of a wave by the kdphys protocol: bins of 0.05 bpm, refined, 40–200 bpm.
 
-    :func:`kdphys.dsp.heart_frequency`: the highest peak of a clean wave of 45 bpm may be its second harmonic.
+    :func:`kdphys.dsp.pulse_frequency`: the highest peak of a clean wave of 45 bpm may be its second harmonic.
     """
-    return 60 * heart_frequency(*heart_spectrum(bvp, fs, RESOLUTION_HZ))
+    return 60 * pulse_frequency(bvp, fs, RESOLUTION_HZ)
 
 
 class Reference:

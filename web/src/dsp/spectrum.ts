@@ -72,7 +72,7 @@ const HALF_HZ = 0.05;
  * A weaker one, of at least this share of the power, is the fundamental when it beats in step with its double: phases
  * coupled to this, over at least so long, seconds, and twice its frequency no further from the other than this, Hz.
  */
-const COUPLED_POWER = 0.05;
+const COUPLED_POWER = 0.03;
 const COUPLED = 0.9;
 const COUPLED_S = 9.9;
 const COUPLED_HZ = 4 / 60;
