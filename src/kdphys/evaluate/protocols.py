@@ -146,7 +146,7 @@ def wave_hr(bvp: ArrayLike, fs: float) -> float:
 
     :func:`kdphys.dsp.pulse_frequency`: the highest peak of a clean wave of 45 bpm may be its second harmonic.
     """
-    return 60 * pulse_frequency(bvp, fs, RESOLUTION_HZ)
+    return 60 * pulse_frequency(np.asarray(bvp, float), fs, RESOLUTION_HZ)
 
 
 class Reference:
