@@ -204,6 +204,19 @@ def _coupling(x: Floats, fs: float, f: float) -> float:
     return float(np.abs((turns / np.maximum(np.abs(turns), 1e-300)).mean()))
 
 
+def stands_still(x: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a signal has not moved since the sample before, to a millionth of its range: bool (T,).
+
+    Args:
+        x: (T,).
+        known: bool (T,), where there is a signal.
+    """
+    still = np.zeros(len(x), bool)
+    if known.any():
+        still[1:] = known[1:] & known[:-1] & (np.abs(np.diff(x)) <= 1e-6 * float(np.ptp(x[known])))
+    return still
+
+
 def resample_by_time(
     times: ArrayLike, values: ArrayLike, fs: float, max_gap_s: float = 0.5, t0: float | None = None
 ) -> tuple[Floats, NDArray[np.bool_], float]:

@@ -76,6 +76,12 @@ class Extraction:
     interrupted: bool
     seconds: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def fps(self) -> float:
+        """Frames a second, on average; 0 for a single one."""
+        first, last = self.span
+        return (self.n_frames - 1) / (last - first) if last > first else 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
@@ -219,10 +225,10 @@ def _person(key: int, c: Collector, last: float, beat_hz: float | None) -> Perso
 
 
 class _Keep:
-    """A sink that keeps all crops on a uniform clock."""
+    """A sink that keeps all crops on a uniform clock, and tells ``done`` when they are all there."""
 
-    def __init__(self, size: int, box_scale: float, fs: float, t0: float) -> None:
-        self.size, self.box_scale = size, box_scale
+    def __init__(self, size: int, box_scale: float, fs: float, t0: float, done: list[_Keep]) -> None:
+        self.size, self.box_scale, self._done = size, box_scale, done
         self._stream = Resampler(fs, t0)
         self.blocks: list[Block] = []
 
@@ -231,6 +237,7 @@ class _Keep:
 
     def finish(self, n: int, evidence: Evidence | None) -> None:
         self.blocks += self._stream.flush()
+        self._done.append(self)
 
 
 def extract_clip(
@@ -248,11 +255,10 @@ def extract_clip(
     Raises:
         KeyboardInterrupt: stopped; a part of a clip is no clip.
     """
-    kept: list[_Keep] = []
+    kept: list[_Keep] = []  # of the persons, the largest first
 
     def open_sink(t0: float) -> _Keep:
-        kept.append(_Keep(size, box_scale, fs, t0))
-        return kept[-1]
+        return _Keep(size, box_scale, fs, t0, kept)
 
     extraction = extract(video, fs=fs, open_sink=open_sink, **{"most": 1, **options})
     if extraction.interrupted:
@@ -262,7 +268,7 @@ def extract_clip(
     person = extraction.persons[0]
     n = len(person.trace.rgb)
     rgb, valid = np.zeros((n, size, size, 3), np.float32), np.zeros(n, bool)
-    for block in kept[person.track.id].blocks:
+    for block in kept[0].blocks:
         stop = min(block.start + len(block.values), n)
         rgb[block.start : stop], valid[block.start : stop] = block.values[: stop - block.start], True
     return Clip(rgb, fs, person.trace.t0, valid)
@@ -350,11 +356,7 @@ def measure_all(
         extraction.seconds["method"] = extraction.seconds.get("method", 0.0) + time.perf_counter() - began
         began = time.perf_counter()
         vitals = measure_vitals(pulse, window_s, step_s)
-        if (
-            person is not None
-            and not trace.valid.any()
-            and extraction.n_frames < MIN_FPS * (extraction.span[1] - extraction.span[0])
-        ):
+        if person is not None and not trace.valid.any() and extraction.fps < MIN_FPS:  # a face, but each frame a gap
             vitals = replace(vitals, hr=replace(vitals.hr, reason="fs too low"), reasons=("fs too low",))
         extraction.seconds["vitals"] = extraction.seconds.get("vitals", 0.0) + time.perf_counter() - began
         track, portrait = (person.track, person.portrait) if person else (None, None)

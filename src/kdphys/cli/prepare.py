@@ -68,7 +68,7 @@ def prepare(
         if entry["status"] == "refused" and entry["dataset"] == dataset:
             typer.echo(f"refused  {entry['name']}  {entry['reason']}")
     # Of another folder's recording of the same name nothing was stored: --as gives it a place of its own.
-    there = f" ({before[0]} were there before)" if before and before[0] else ""
+    there = f" ({before[0]} there before)" if before and before[0] else ""
     typer.echo(f"{dataset}: {counts['in']} in = {counts['done']} out + {counts['refused']} refused{there}")
     raise typer.Exit(EXIT_REFUSED if counts["refused"] else 0)
 

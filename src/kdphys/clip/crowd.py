@@ -36,7 +36,19 @@ class Sink(Protocol):
 
 
 class Collector:
-    """One person while the frames pass by."""
+    """One person while the frames pass by.
+
+    Args:
+        fs: sampling rate of the trace, Hz.
+        t0: time of its first sample, seconds.
+        whole: see :class:`kdphys.clip.trace.TraceBuilder`.
+        sink: takes the crops, if anything wants them.
+
+    Attributes:
+        times, scores: of the frames with this face, seconds and 0–1.
+        area: of its boxes, summed over the frames, pixels.
+        portrait: the frame in which it was seen best.
+    """
 
     def __init__(self, fs: float, t0: float, whole: bool, sink: Sink | None) -> None:
         self.builder = TraceBuilder(fs, t0, whole)
@@ -46,9 +58,10 @@ class Collector:
         self._boxes = array("f")  # four a frame; packed, for hours of video
         self.portrait: Frame | None = None
         self._best = -1.0
-        self.area = 0.0  # of all boxes
+        self.area = 0.0
 
     def add(self, frame: Frame, box: Floats, score: float) -> None:
+        """Take a frame with the face in ``box`` (x0, y0, x1, y1 in pixels)."""
         self.builder.add(frame, box)
         if self.sink is not None:
             region = square(box, 1.0) if self.builder.whole else square(self._steady(frame, box), self.sink.box_scale)
@@ -62,7 +75,7 @@ class Collector:
 
     @property
     def boxes(self) -> Floats:
-        """(T, 4)."""
+        """float64 (T, 4): x0, y0, x1, y1 in pixels."""
         return np.array(self._boxes, dtype=np.float64).reshape(-1, 4)
 
     @property
@@ -85,10 +98,16 @@ class Crowd:
         self._gone: list[float] = []  # seconds of those who are forgotten
 
     def add(self, frame: Frame, faces: Mapping[int, tuple[Floats, float]], known: Callable[[int], bool]) -> None:
-        """Take a frame with the faces in it; ``known`` tells who may come back."""
+        """Take a frame.
+
+        Args:
+            frame: the picture.
+            faces: person → (box, score).
+            known: whether a person may still come back.
+        """
         for key, (where, score) in faces.items():
             if key not in self.people:
-                self._forget(known)
+                self._forget(lambda other: other in faces or known(other))
                 self.people[key] = self._open()
             self.people[key].add(frame, where, score)
 
@@ -101,8 +120,14 @@ class Crowd:
                 self._gone.append(self.people.pop(key).seconds)
 
     def chosen(self, least_s: float) -> tuple[dict[int, Collector], list[float], int]:
-        """Who was there for long enough and is asked for, the largest first; how long each of the others was there;
-        and how many were there more briefly.
+        """Who is asked for.
+
+        Args:
+            least_s: who was there for less is not meant, seconds.
+
+        Returns:
+            the persons, the largest first; for how many seconds each of the others was there; and how many were there
+            more briefly.
         """
         long = [key for key, c in self.people.items() if c.seconds >= least_s]
         order = sorted(long, key=lambda key: -self.people[key].area)

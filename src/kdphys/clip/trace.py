@@ -23,9 +23,26 @@ PLACE = slice(8, 11)
 COLOURS = PLACE.stop
 
 
-def known(surround: Floats) -> Floats:
-    """Brightness around the face (T,), 0–255, as kept in the rows: what was never seen, negative there, is NaN."""
-    return np.where(surround < 0, np.nan, surround)
+def evidence_of(table: Floats, patches: NDArray[Any], beat_hz: float | None = None) -> Evidence:
+    """The evidence that rows hold.
+
+    Args:
+        table: (T, COLOURS or more) rows, NaN in gaps.
+        patches: (T, P, 3) mean colours of the patches that were seen, 0–255.
+        beat_hz: of the evidence.
+    """
+    around = table[:, 6]
+    return Evidence(
+        rgb=table[:, :3],
+        patches=patches,
+        luma=table[:, 3],
+        clipped=table[:, 4],
+        motion=table[:, 5],
+        surround=np.where(around < 0, np.nan, around),  # negative: never seen
+        rate=table[:, 7],
+        place=table[:, PLACE],
+        beat_hz=beat_hz,
+    )
 
 
 class TraceBuilder:
@@ -123,16 +140,5 @@ class TraceBuilder:
             table[inside] = block.values[: inside.stop - inside.start, columns]
             valid[inside] = True
         self._blocks.clear()
-        rgb = table[:, :3].astype(np.float64)
-        evidence = Evidence(
-            rgb=rgb,
-            patches=table[:, COLOURS:].reshape(n, len(keep), 3),
-            luma=table[:, 3],
-            clipped=table[:, 4],
-            motion=table[:, 5],
-            rate=table[:, 7],
-            surround=known(table[:, 6]),
-            place=table[:, PLACE],
-            beat_hz=beat_hz,
-        )
-        return RgbTrace(rgb, self.fs, t0, valid, evidence)
+        evidence = evidence_of(table, table[:, COLOURS:].reshape(n, len(keep), 3), beat_hz)
+        return RgbTrace(evidence.rgb, self.fs, t0, valid, evidence)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from kdphys.containers import Frame, Signal, Video
 from kdphys.data.readers._video import FileVideo
 from kdphys.data.recording import Reader, Take
-from kdphys.dsp import resample_by_time, runs, spectrum
+from kdphys.dsp import resample_by_time, runs, spectrum, stands_still
 from kdphys.errors import KDPhysError, VideoError
 from kdphys.video.reader import ImageFolder, VideoFile
 
@@ -314,9 +314,7 @@ def _wave(bvp: Signal) -> tuple[list[str], float | None]:
     values, valid, _ = resample_by_time(bvp.times, bvp.values, _FS)
     if not valid.any() or float(np.ptp(bvp.values)) == 0:
         return ["flat signal: bvp does not change"], None
-    still = np.zeros(len(values), bool)
-    still[1:] = valid[1:] & valid[:-1] & (np.abs(np.diff(values)) <= 1e-6 * float(np.ptp(values[valid])))
-    longest = max((run.stop - run.start for run in runs(still)), default=0) / _FS
+    longest = max((run.stop - run.start for run in runs(stands_still(values, valid))), default=0) / _FS
     if longest >= FLAT_S:
         problems.append(f"flat signal: bvp does not change for {longest:.1f} s")
     if (~valid).sum() / _FS > FLAT_S:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.trace import COLOURS, MAX_GAP_S, PLACE, TraceBuilder, known
+from kdphys.clip.trace import COLOURS, MAX_GAP_S, TraceBuilder, evidence_of
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence
 
@@ -118,14 +118,4 @@ class LiveTrace(TraceBuilder):
         count, seen = self._marks[0] if len(self._marks) == self._marks.maxlen else (0, 0.0)
         keep = np.flatnonzero(self._seen - seen > _SEEN * max(self._count - count, 1))
         table = np.where(valid[:, None], rows, np.nan)
-        patches = table[:, COLOURS:].reshape(len(rows), len(self._seen), 3)[:, keep]
-        return Evidence(
-            rgb=table[:, :3],
-            patches=patches,
-            luma=table[:, 3],
-            clipped=table[:, 4],
-            motion=table[:, 5],
-            rate=table[:, 7],
-            surround=known(table[:, 6]),
-            place=table[:, PLACE],
-        )
+        return evidence_of(table, table[:, COLOURS:].reshape(len(rows), len(self._seen), 3)[:, keep])

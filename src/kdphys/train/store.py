@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from kdphys.data.store import StoreItem, open_store
-from kdphys.dsp import pulse_frequency, runs
+from kdphys.dsp import pulse_frequency, runs, stands_still
 from kdphys.errors import DataError
 from kdphys.train.augment import Augmentation
 from kdphys.train.config import SourceConfig
@@ -86,11 +86,7 @@ def _usable(item: StoreItem) -> list[slice]:
     """Stretches with a face and a reference; one that stands still, as sensors do that have slipped, is none."""
     bvp = np.asarray(item.bvp, np.float64)
     known = item.valid & np.isfinite(bvp)
-    if not known.any():
-        return []
-    still = np.zeros(len(bvp), bool)
-    still[1:] = np.abs(np.diff(bvp)) <= 1e-6 * np.ptp(bvp[known])
-    for run in runs(still):
+    for run in runs(stands_still(bvp, known)):
         if run.stop - run.start >= _STILL_S * FS:
             known[max(run.start - 1, 0) : run.stop] = False
     return runs(known)
