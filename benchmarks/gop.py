@@ -2,8 +2,9 @@
 
 A codec refreshes the whole picture every GOP frames, and at a low bit rate that shows: FFmpeg's MPEG-4, by default all
 12 frames, gives a video of 20 frames/s a beat of 100 a minute. Still heads that no training saw (others than the
-recipes' too), 10 s each, all with a pulse, through MPEG-4 at 0.15–1.5 Mb/s, by GOP and frame rate: the likeness of what
-weights make of them to the true wave, and how far the strongest frequency is off.
+recipes' too), 10 s each, all with a pulse, in crops that are held still, through MPEG-4 at 0.05–0.5 Mb/s (as coarse as
+real faces at about 0.15–1 Mb/s, see ``benchmarks/quantiser.py``), by GOP and frame rate: the likeness of what weights
+make of them to the true wave, and how far the strongest frequency is off.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from kdphys.train.config import SourceConfig
 from kdphys.train.data import ClipBatch, render
 
 CLIPS, FRAMES, FS = 48, 300, 30.0
-HELD = {"codec": "mpeg4", "motion": "still", "mbps": [0.15, 1.5], "no_pulse_share": 0.0}
+SCENE = {"codec": "mpeg4", "motion": "still", "mbps": [0.05, 0.5], "no_pulse_share": 0.0, "held": True}
 
 
 def clips(fps: float, gop: int) -> ClipBatch:
     """The people are the same whatever the codec."""
-    scene = HELD | {"fps": fps, "gop": gop}
+    scene = SCENE | {"fps": fps, "gop": gop}
     config = SourceConfig(codec_share=1.0, heads=40, heads_seed=1, augment=False, scene=scene)
     return render(config, (907,), CLIPS, FRAMES, 36)
 
