@@ -58,7 +58,7 @@ def main() -> None:
     }
     names = sorted({recording for recording, _ in keys})
     for model in o.models:
-        columns[model] = rates(model, [o.videos / f"{name}.mp4" for name in names], keys)
+        columns[model] = rates(model, [next(o.videos.glob(f"{name}.[am][vp][i4]")) for name in names], keys)
     print(f"{len(keys)} windows of {len(names)} videos{f', {o.codec}' if o.codec else ''}\n")
     print("| method | MAE, bpm | within 5 bpm |\n|---|---|---|")
     for name, found in columns.items():
