@@ -59,7 +59,7 @@ def save_figure(m: Measurement, path: Path) -> None:
         figure = Figure(figsize=(12, 8.2), layout="constrained")
         FigureCanvasAgg(figure)
         grid = figure.add_gridspec(3, 3, width_ratios=(1.05, 1, 1))
-        figure.suptitle(_headline(m), x=0.012, ha="left", fontsize=14, fontweight="bold")
+        figure.suptitle(_headline(m), x=0.012, ha="left", fontsize=14, fontweight="bold", parse_math=False)
         _face(figure.add_subplot(grid[0, 0]), m)
         _skin(figure.add_subplot(grid[1, 0]), m)
         _traces(figure.add_subplot(grid[0, 1:]), m)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -96,3 +100,44 @@ def test_corrupt_middle_is_measured_on_the_rest_and_reported(
     assert any("corrupt" in note for note in m["notes"])
     assert 300 < m["frames"] < 360
     assert out.returncode in (0, 3)
+
+
+def test_files_are_written_whatever_the_terminal_can_show(tmp_path: Path, demo_path: Path) -> None:
+    """Characters that it lacks are escaped, and the reader of a pipe may go: the measurement is kept."""
+    dollars = tmp_path / "take$_$1.mp4"  # no mathematics
+    dollars.write_bytes(demo_path.read_bytes())
+    targets = ["--json", tmp_path / "m.json", "--plot", tmp_path / "m.png"]
+    call = [sys.executable, "-m", "kdphys.cli.main", "measure", dollars, "-m", "pos", *targets]
+    read, write = os.pipe()
+    os.close(read)
+    gone = subprocess.run(list(map(str, call)), stdout=write, stderr=subprocess.PIPE, text=True, timeout=180)
+    os.close(write)
+    assert gone.returncode == 1, gone.stderr
+    assert json.loads((tmp_path / "m.json").read_text())
+    assert (tmp_path / "m.png").exists()
+    narrow = [*call[:-4], "--json", tmp_path / "n.json"]
+    shown = subprocess.run(
+        list(map(str, narrow)),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert "heart rate" in shown.stdout
+    assert (tmp_path / "n.json").exists()
+
+
+def test_a_path_that_the_system_refuses_does_not_end_a_batch(tmp_path: Path, demo_path: Path, command: Command) -> None:
+    folder = tmp_path / "images"
+    (folder / "sub.png").mkdir(parents=True)  # a folder, whatever its name
+    cv2.imwrite(str(folder / "1.png"), np.zeros((64, 64, 3), np.uint8))
+    (folder / "0.png").symlink_to("nowhere.png")  # the first one: its size is asked for
+    (folder / "timestamps.csv").write_text("0.png,0\n1.png,0.04\n")
+    out = command("measure", folder, "a" * 300 + ".mp4", demo_path, "-m", "pos", "--json", tmp_path / "m.json")
+    assert out.returncode == 2, out.stderr
+    assert "too long" in out.stdout
+    assert "cannot be read" in out.stdout
+    assert "Traceback" not in out.stderr
+    written = json.loads((tmp_path / "m.json").read_text())
+    assert "71." in json.dumps(written)

@@ -65,12 +65,14 @@ def measure(
         done[str(files[0])] = output.run_one(files[0], chosen, options, show=not quiet)
     else:
         output.run_many(files, chosen, options, done, failed, show=not quiet)
-    if not quiet and not any(t.is_stdout for t in targets):
-        if len(files) == 1:
-            output.summary(done[str(files[0])])
-        else:
-            output.table(done, failed, files)
-    output.write(targets, done, failed, force)
+    try:  # the files first: whatever becomes of the terminal, they are there
+        output.write(targets, done, failed, force)
+    finally:
+        if not quiet and not any(t.is_stdout for t in targets):
+            if len(files) == 1:
+                output.summary(done[str(files[0])])
+            else:
+                output.table(done, failed, files)
     measured = [m for results in done.values() for m in results]
     if any(m.extraction.interrupted for m in measured):
         raise typer.Exit(EXIT_STOPPED)

@@ -78,7 +78,7 @@ def expand(sources: Sequence[Path]) -> list[Path]:
     """
     out: list[Path] = []
     for source in sources:
-        if not source.is_dir():
+        if not os.path.isdir(source):  # pathlib's own raises at a name that is too long
             out.append(source)
             continue
         inside = sorted(p for p in source.iterdir() if p.is_file())
@@ -128,7 +128,7 @@ def run_many(
                 bar.update(task, description=path.name, completed=len(done) + len(failed))
             try:
                 results = measure_all(path, method, **options)
-            except KDPhysError as error:
+            except (KDPhysError, OSError) as error:
                 failed[str(path)] = str(error)
                 continue
             for m in results:  # pictures of long batches would pile up

@@ -58,7 +58,7 @@ class ImageFolder(Video):
         self.path = Path(path)
         self.name = self.path.name
         self._losses = Losses()
-        inside = [self.path] if self.path.is_file() else list(self.path.iterdir())
+        inside = [self.path] if self.path.is_file() else [p for p in self.path.iterdir() if not p.is_dir()]
         files = sorted((p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
         if not files:
             raise VideoError(f"{path}: no images in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
@@ -167,7 +167,10 @@ def _is_number(text: str) -> bool:
 
 
 def _load(path: Path, paint: Painter) -> NDArray[np.uint8]:
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
     decoder = next((name for head, name in _DECODERS if data.startswith(head)), None)
     if decoder is None:
         raise VideoError(f"{path}: {'empty' if not data else 'not an image that can be read'}")

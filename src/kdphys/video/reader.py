@@ -50,7 +50,11 @@ def read_video(
     if not isinstance(source, str | os.PathLike):
         raise InvalidInputError(f"video: expected a path or a NumPy array, got {type(source).__name__}")
     path = Path(source)
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror})") from error
+    if not there:
         raise VideoError(f"{path}: no such file or folder")
     if path.is_dir() or path.suffix.lower() in IMAGE_SUFFIXES:
         return ImageFolder(path, fs=fs, times=times)
