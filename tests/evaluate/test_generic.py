@@ -120,3 +120,11 @@ def test_unreadable_references(tmp_path):
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\x81")
     with pytest.raises(DataError, match="not UTF-8"):
         read_reference(tmp_path / "binary.csv")
+
+
+def test_a_file_of_zero_bytes_is_refused(tmp_path):
+    """What a crash or a bad copy leaves behind is no reason to end an evaluation."""
+    path = tmp_path / "zeros.csv"
+    path.write_bytes(b"time,bvp\n" + bytes(200_000))
+    with pytest.raises(DataError, match="damaged"):
+        read_reference(path)

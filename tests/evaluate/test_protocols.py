@@ -91,6 +91,19 @@ def test_reference_with_a_gap():
     assert reference.hr(30, 40) == pytest.approx(70, abs=0.3)
 
 
+@pytest.mark.parametrize("rail", ["held", 0.0, 127.0])
+def test_a_reference_that_stands_still_is_none(rail: str | float) -> None:
+    """The finger slips off the sensor for half a minute: those windows have no truth, the others keep theirs."""
+    s = bvp_signal(72.0, 60.0)
+    values = s.values.copy()
+    off = (s.times >= 10) & (s.times < 40)
+    values[off] = values[off][0] if isinstance(rail, str) else rail
+    reference = Reference(bvp=Signal(s.times, values))
+    assert reference.hr(0.0, 10.0) == pytest.approx(72.0, abs=0.5)
+    assert [reference.hr(t, t + 10.0) for t in (10.0, 20.0, 30.0)] == [None] * 3
+    assert reference.hr(41.0, 51.0) == pytest.approx(72.0, abs=0.5)
+
+
 def test_reference_from_rates_leaves_out_readings_that_were_not_taken():
     times = np.arange(0, 60.0)
     values = np.where(times < 30, 60.0, 90.0)

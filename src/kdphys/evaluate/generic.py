@@ -166,7 +166,11 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise DataError(f"{path}: cannot be read ({why})") from error
-    lines = [(k, row) for k, row in enumerate(csv.reader(text.splitlines()), 1) if any(cell.strip() for cell in row)]
+    try:
+        rows = list(csv.reader(text.splitlines()))
+    except csv.Error as error:
+        raise DataError(f"{path}: not a table ({error}); is the file damaged?") from error
+    lines = [(k, row) for k, row in enumerate(rows, 1) if any(cell.strip() for cell in row)]
     if not lines:
         raise DataError(f"{path}: empty")
     names = [name.strip().lower() for name in lines[0][1]]

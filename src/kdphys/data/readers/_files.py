@@ -42,7 +42,10 @@ def read_rows(path: Path, delimiter: str | None = ",") -> Floats:
         DataError: text where a number should be, lines of different length, no numbers.
     """
     lines = read_text(path).splitlines()
-    cells = list(csv.reader(lines, delimiter=delimiter)) if delimiter else [line.split() for line in lines]
+    try:
+        cells = list(csv.reader(lines, delimiter=delimiter)) if delimiter else [line.split() for line in lines]
+    except csv.Error as error:
+        raise DataError(f"{path}: not a table ({error}); is the file damaged?") from error
     numbered = [(k, [c.strip() for c in row]) for k, row in enumerate(cells, 1) if any(c.strip() for c in row)]
     if numbered and not all(_is_number(c) for c in numbered[0][1] if c):
         numbered = numbered[1:]
