@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import kdphys
 from kdphys.cli.prepare import prepare as command
 from kdphys.containers import Clip, Frame, Recording, Signal, Video
-from kdphys.data.prepare import prepare
+from kdphys.data.prepare import label, prepare
 from kdphys.data.readers import load_reader
 from kdphys.data.store import key_of, open_store
 from kdphys.data.workers import LOCK, locked
@@ -361,3 +361,15 @@ def test_command_says_what_was_refused(six: Path, tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "ubfc-phys: 6 in = 0 out + 6 refused" in result.output
     assert "refused  s1_T1  no face in the whole recording" in result.output
+
+
+def test_a_label_on_a_clock_of_its_own_is_refused_and_a_wild_time_does_no_harm() -> None:
+    """Neither asks for the samples in between, hundreds of gigabytes of them."""
+    clip = Clip(np.zeros((300, 8, 8, 3), np.float32), 30.0)
+    times = np.arange(0, 10, 1 / 60)
+    with pytest.raises(DataError, match="do not overlap"):
+        label({"bvp": Signal(times + 1.7e9, np.sin(8 * times))}, clip)
+    wild = label({"bvp": Signal(np.append(times, 1.7e9), np.append(np.sin(8 * times), 0.0))}, clip)
+    good = label({"bvp": Signal(times, np.sin(8 * times))}, clip)
+    assert np.isfinite(good).sum() > 290
+    np.testing.assert_array_equal(wild, good)

@@ -194,7 +194,7 @@ def prepare_one(job: Job) -> dict[str, Any]:
         notes = list(recording.video.notes)
     except KDPhysError as error:
         return about | {"status": "refused", "reason": str(error)}
-    except (OSError, ArithmeticError, LookupError, ValueError, RuntimeError, TypeError) as error:
+    except (OSError, ArithmeticError, LookupError, ValueError, RuntimeError, TypeError, MemoryError) as error:
         return about | {"status": "refused", "reason": f"unexpected {type(error).__name__}: {error}"}
     outcome = about | {
         "status": "done",
@@ -258,8 +258,10 @@ def label(references: Mapping[str, Signal], clip: Clip) -> Floats:
     for name, reference in references.items():
         inside = (reference.times >= clip.times[0]) & (reference.times <= clip.times[-1])
         met = met or bool(inside.any())
-        if name == "bvp":
-            values, _, _ = resample_by_time(reference.times, reference.values, clip.fs, t0=clip.t0)
+        # Only what is near: a clock of its own, or one wild time, would ask for more samples than there is memory.
+        near = (reference.times >= clip.times[0] - 1.0) & (reference.times <= clip.times[-1] + 1.0)
+        if name == "bvp" and near.any():
+            values, _, _ = resample_by_time(reference.times[near], reference.values[near], clip.fs, t0=clip.t0)
             n = min(len(values), len(out))
             out[:n] = values[:n]
     if not met:

@@ -112,6 +112,8 @@ def evaluate(
             job.add(item)
         except KDPhysError as error:
             job.failures.append(Failure(item.name, str(error).removeprefix(f"{item.name}: ")))
+        except (OSError, ArithmeticError, LookupError, ValueError, RuntimeError, TypeError, MemoryError) as error:
+            job.failures.append(Failure(item.name, f"unexpected {type(error).__name__}: {error}"))
         except KeyboardInterrupt:
             job.failures += [Failure(left.name, "not evaluated: stopped before") for left in todo[k:]]
             break
