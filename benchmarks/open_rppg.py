@@ -49,6 +49,8 @@ def main() -> None:
     if o.report == "child":
         child(o.rest[0], o.rest[1:])
         return
+    from kdphys.video.reader import VIDEO_SUFFIXES  # the child's environment has no kdphys
+
     groups = [g for g in json.loads((Path(o.report) / "report.json").read_text())["groups"] if g["window"] == "10 s"]
     chosen = [s for s in groups[0]["scores"] if o.codec in ("", s["conditions"]["codec"])]
     keys = [(s["recording"], s["t0"]) for s in chosen if s["candidate_bpm"] is not None]
@@ -57,8 +59,9 @@ def main() -> None:
         g["method"]: {(s["recording"], s["t0"]): s["candidate_bpm"] for s in g["scores"]} for g in groups
     }
     names = sorted({recording for recording, _ in keys})
+    videos = {path.stem: path for path in o.videos.iterdir() if path.suffix in VIDEO_SUFFIXES}
     for model in o.models:
-        columns[model] = rates(model, [next(o.videos.glob(f"{name}.[am][vp][i4]")) for name in names], keys)
+        columns[model] = rates(model, [videos[name] for name in names], keys)
     print(f"{len(keys)} windows of {len(names)} videos{f', {o.codec}' if o.codec else ''}\n")
     print("| method | MAE, bpm | within 5 bpm |\n|---|---|---|")
     for name, found in columns.items():

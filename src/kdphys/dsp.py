@@ -217,6 +217,26 @@ def stands_still(x: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return still
 
 
+#: A pulse wave that does not move for so long is that of a sensor that has slipped, seconds.
+STILL_S = 1.0
+
+
+def moving(times: Floats, x: Floats, known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Where a pulse wave is known and does not stand still for :data:`STILL_S` or more: bool (T,).
+
+    Args:
+        times: (T,) seconds.
+        x: (T,).
+        known: bool (T,), where there is a wave.
+    """
+    out = known.copy()
+    for run in runs(stands_still(x, known)):
+        first = run.start - 1  # it has stood there since
+        if times[run.stop - 1] - times[first] >= STILL_S - 1e-9:
+            out[first : run.stop] = False
+    return out
+
+
 def resample_by_time(
     times: ArrayLike, values: ArrayLike, fs: float, max_gap_s: float = 0.5, t0: float | None = None
 ) -> tuple[Floats, NDArray[np.bool_], float]:

@@ -14,6 +14,10 @@ class KDPhysError(Exception):
     """Base of all errors raised on purpose by kdphys."""
 
 
+#: What reading a damaged recording may end in besides: it fails that recording, and those after it go on.
+UNEXPECTED = (OSError, ArithmeticError, LookupError, ValueError, RuntimeError, TypeError, MemoryError)
+
+
 class VideoError(KDPhysError):
     """A video, image folder or array cannot be read as a sequence of frames in time."""
 

@@ -41,7 +41,7 @@ from kdphys.data.store import (
 )
 from kdphys.data.workers import LOCK, locked, run_all
 from kdphys.dsp import resample_by_time
-from kdphys.errors import DataError, InvalidInputError, KDPhysError
+from kdphys.errors import UNEXPECTED, DataError, InvalidInputError, KDPhysError
 
 Floats = NDArray[np.floating[Any]]
 Extract = Callable[..., Clip | None]
@@ -194,7 +194,7 @@ def prepare_one(job: Job) -> dict[str, Any]:
         notes = list(recording.video.notes)
     except KDPhysError as error:
         return about | {"status": "refused", "reason": str(error)}
-    except (OSError, ArithmeticError, LookupError, ValueError, RuntimeError, TypeError, MemoryError) as error:
+    except UNEXPECTED as error:
         return about | {"status": "refused", "reason": f"unexpected {type(error).__name__}: {error}"}
     outcome = about | {
         "status": "done",

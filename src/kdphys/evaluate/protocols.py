@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from kdphys.containers import Pulse, Signal
-from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, pulse_frequency, resample_by_time, runs, stands_still
+from kdphys.dsp import HR_BAND_BPM, bandpass, detrend, moving, pulse_frequency, resample_by_time, runs
 from kdphys.errors import InvalidInputError
 from kdphys.evaluate.metrics import macc, periodogram, snr_db
 from kdphys.sci import signal
@@ -33,8 +33,6 @@ REFERENCE_SHARE = 0.85
 #: Reference heart rates outside are readings that the device did not take (0, 255, …), beats per minute.
 PLAUSIBLE_BPM = (20.0, 250.0)
 _REFERENCE_FS = 60.0
-#: A reference wave that does not move for so long is a sensor without a finger, seconds.
-_STILL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -168,12 +166,8 @@ class Reference:
         self.bvp, self.hr_bpm = bvp, hr_bpm
         self._wave: Floats = np.empty(0)
         if bvp is not None:
-            self._wave, self._valid, self._t0 = resample_by_time(bvp.times, bvp.values, _REFERENCE_FS)
-            # The way to where it stands, and back, takes one of its own samples, seen through two of these.
-            around = 2 + int(np.ceil(_REFERENCE_FS * np.median(np.diff(bvp.times)))) if len(bvp.times) > 1 else 2
-            for run in runs(stands_still(self._wave, self._valid)):
-                if run.stop - run.start >= _STILL_S * _REFERENCE_FS:
-                    self._valid[max(run.start - around, 0) : run.stop + around] = False
+            values = np.where(moving(bvp.times, bvp.values, np.isfinite(bvp.values)), bvp.values, np.nan)
+            self._wave, self._valid, self._t0 = resample_by_time(bvp.times, values, _REFERENCE_FS)
             for run in runs(self._valid):
                 long = run.stop - run.start > 2 * _REFERENCE_FS
                 self._wave[run] = bandpass(self._wave[run], _REFERENCE_FS, 0.6, 8.0) if long else 0.0

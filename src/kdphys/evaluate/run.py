@@ -10,7 +10,7 @@ import numpy as np
 
 from kdphys.classical.toolbox import TOOLBOX_METHODS, toolbox
 from kdphys.containers import Pulse, Recording, RgbTrace, Signal, Video
-from kdphys.errors import InvalidInputError, KDPhysError
+from kdphys.errors import UNEXPECTED, InvalidInputError, KDPhysError
 from kdphys.evaluate.aggregate import Group
 from kdphys.evaluate.prepared import Prepared
 from kdphys.evaluate.protocols import PROTOCOLS, Reference, Score, kdphys_scores, toolbox_score
@@ -112,7 +112,7 @@ def evaluate(
             job.add(item)
         except KDPhysError as error:
             job.failures.append(Failure(item.name, str(error).removeprefix(f"{item.name}: ")))
-        except (OSError, ArithmeticError, LookupError, ValueError, RuntimeError, TypeError, MemoryError) as error:
+        except UNEXPECTED as error:
             job.failures.append(Failure(item.name, f"unexpected {type(error).__name__}: {error}"))
         except KeyboardInterrupt:
             job.failures += [Failure(left.name, "not evaluated: stopped before") for left in todo[k:]]

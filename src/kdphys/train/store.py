@@ -10,15 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from kdphys.data.store import StoreItem, open_store
-from kdphys.dsp import pulse_frequency, runs, stands_still
+from kdphys.dsp import moving, pulse_frequency, runs
 from kdphys.errors import DataError
 from kdphys.train.augment import Augmentation
 from kdphys.train.config import SourceConfig
 from kdphys.train.data import ClipBatch
 from kdphys.train.pool import FS, collate, cut
 
-#: A reference that stands still for so long is none, seconds.
-_STILL_S = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -85,8 +83,4 @@ class StoreSource:
 def _usable(item: StoreItem) -> list[slice]:
     """Stretches with a face and a reference; one that stands still, as sensors do that have slipped, is none."""
     bvp = np.asarray(item.bvp, np.float64)
-    known = item.valid & np.isfinite(bvp)
-    for run in runs(stands_still(bvp, known)):
-        if run.stop - run.start >= _STILL_S * FS:
-            known[max(run.start - 1, 0) : run.stop] = False
-    return runs(known)
+    return runs(moving(np.arange(len(bvp)) / FS, bvp, item.valid & np.isfinite(bvp)))
