@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 import kdphys
+from kdphys.errors import OutputError
+from kdphys.export.write import write
 from kdphys.models.weights import save_weights
 from tests.cli.conftest import Command
 from tests.export.make import exported_student
@@ -47,4 +49,18 @@ def test_says_what_is_missing(command: Command, weights: Path, tmp_path: Path) -
     done = command("export", weights, "--format", "tflite", cwd=tmp_path)
     assert done.returncode == 2
     assert "only 'onnx'" in done.stderr
+    done = command("export", weights, "--int8", "--bench", tmp_path / "none", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--bench" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_it_cannot_write_is_said_in_a_line(command: Command, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "a-stream.onnx").touch()
+    done = command("export", weights, "--out", "a.onnx", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "a-stream.onnx: exists already" in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["a-stream.onnx"], "it is said before anything is written"
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write(tmp_path / "file" / "a.onnx", b"")

@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 
 import av
+import cv2
 import jsonschema
 import numpy as np
 import pytest
 
-from kdphys import serialize
+from kdphys import Measurement, Video, serialize
+from kdphys.cli import output
 from kdphys.video.reader import read_video
 from tests.cli.conftest import Command, kdphys
 from tests.video.make import write_video
@@ -262,3 +264,63 @@ def test_demo_knows_the_truth(command: Command) -> None:
 def test_help_and_version() -> None:
     assert "measure" in kdphys("--help").stdout
     assert kdphys("--version").stdout.startswith("kdphys ")
+
+
+def test_plots_of_a_batch_show_the_faces(
+    small: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [shutil.copy(small, tmp_path / f"{k}.mp4") for k in range(5)]
+    seen: list[bool] = []
+
+    def save(m: Measurement, path: Path) -> None:
+        seen.append(m.portrait is not None)
+        path.touch()
+
+    monkeypatch.setattr("kdphys.plot.save_figure", save)
+    command("measure", *files, "-m", "pos", "--plot", tmp_path / "a.png", "-q")
+    assert seen == [True] * 5
+
+
+def test_ctrl_c_between_two_files(
+    small: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not only while pictures are read: whatever was being done, the exit code says that it was stopped."""
+    measured, files = output.measure_all, [shutil.copy(small, tmp_path / f"{k}.mp4") for k in range(3)]
+
+    def stopped(video: Video, *args: object, **options: object) -> list[Measurement]:
+        if video.name == "1.mp4":
+            raise KeyboardInterrupt
+        return measured(video, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(output, "measure_all", stopped)
+    out = command("measure", *files, "-m", "pos", "--csv", tmp_path / "a.csv")
+    assert out.returncode == 130
+    assert out.stdout.count("stopped before") == 2
+    assert "0.mp4" in (tmp_path / "a.csv").read_text()
+
+
+def test_what_of_a_folder_is_not_measured_is_said(small: Path, tmp_path: Path, command: Command) -> None:
+    (tmp_path / "deeper").mkdir()
+    (tmp_path / "deeper" / "picture.png").write_bytes(
+        cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
+    )
+    out = command("measure", tmp_path)
+    assert out.returncode == 2
+    assert "it has 1 folders: name them" in out.stderr
+    shutil.copy(small, tmp_path / "a.mp4")
+    shutil.copy(tmp_path / "deeper" / "picture.png", tmp_path)
+    out = command("measure", tmp_path, "-m", "pos")
+    assert out.returncode == 0
+    assert "1 images and 1 folders beside the videos not looked at" in out.stderr
+
+
+def test_images_without_times_need_their_rate(small: Path, tmp_path: Path, command: Command) -> None:
+    for k, frame in enumerate(read_video(small)):
+        (tmp_path / f"{k:04d}.jpg").write_bytes(cv2.imencode(".jpg", frame.rgb[..., ::-1])[1].tobytes())
+    out = command("measure", tmp_path)
+    assert out.returncode == 2
+    assert "--fs" in out.stderr
+    out = command("measure", tmp_path, "--fs", "30", "--json", "-")
+    assert out.returncode == 0
+    truth = json.loads(kdphys("measure", small, "--json", "-").stdout)["measurements"][0]["heart_rate"]["value"]
+    assert json.loads(out.stdout)["measurements"][0]["heart_rate"]["value"] == pytest.approx(truth, abs=1.5)

@@ -196,3 +196,30 @@ def test_recordings_go_where_they_can(tmp_path: Path) -> None:
     assert (tmp_path / "b.csv").read_text() == "mine"
     Recorder(tmp_path / "c").close()
     assert not list(tmp_path.glob("c*")), "nothing is written before the first frame"
+
+
+def test_times_go_on_after_a_source_came_back() -> None:
+    """A camera gives at once what it had kept, which puts its clock ahead; then the connection breaks."""
+    anchor = Anchor()
+    first = [anchor(10.0 + k / 30, 5000.0 + k / 300) for k in range(90)]  # three seconds in 0.3
+    anchor.renew()
+    then = [anchor(k / 30, 5001.0 + k / 30) for k in range(90)]
+    assert np.diff([*first, *then]).min() > 0
+    assert np.allclose(np.diff(then), 1 / 30, atol=1e-3)
+
+
+def test_frames_that_a_recording_cannot_hold_are_counted(tmp_path: Path) -> None:
+    class Jumping(Playback):
+        def connect(self, stop: threading.Event) -> Iterator[kdphys.Frame]:
+            for k, frame in enumerate(self._video):
+                yield kdphys.Frame(frame.rgb[::4, ::4], frame.t - 5.0 * (150 <= k < 160))
+
+    source = Jumping(CLIP)
+    with LiveRun(source, kdphys.stream("pos", roi="full"), Recorder(tmp_path / "a"), Capture(source, 1000)) as run:
+        while not run.over:
+            time.sleep(0.05)
+    run.check()
+    summary = run.summary()
+    video = list(kdphys.read_video(tmp_path / "a.mkv"))
+    assert len(video) == summary.measured - 10
+    assert any("10 frames are not in the recorded video" in note for note in summary.notes)

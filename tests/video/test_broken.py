@@ -216,7 +216,10 @@ def test_more_frames_than_times(tmp_path: Path) -> None:
         list(read_video(path, times=np.arange(9)))
     video = read_video(path, times=np.arange(12))
     assert len(list(video)) == 10
-    assert "12 times were given and 10 are there" in video.notes[0]
+    assert "12 times were given and the file has 10 frames" in video.notes[0]
+    video = read_video(path, times=np.arange(11))
+    assert len(list(video)) == 10
+    assert "11 times were given and the file has 10 frames" in video.notes[0]
     for bad, words in (([0, 1, np.nan], "finite"), ([[0, 1]], "shape")):
         with pytest.raises(InvalidInputError, match=words):
             read_video(path, times=bad)
@@ -224,6 +227,29 @@ def test_more_frames_than_times(tmp_path: Path) -> None:
         read_video(path, times=[0, 1], fs=30.0)
     with pytest.raises(InvalidInputError, match="positive rate"):
         read_video(path, fs=float("nan"))
+    with pytest.raises(InvalidInputError, match="positive rate"):
+        read_video(path, fs="30")  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="must be numbers"):
+        read_video(path, times=["a", "b"])
+
+
+def test_what_was_cut_away_without_a_new_encoding_is_not_missing(tmp_path: Path) -> None:
+    """As FFmpeg's "-ss 1.2 -c copy" does: pictures before the cut stay in the file, its edit list hides them."""
+    whole, trimmed = write_video(tmp_path / "whole.mp4", pictures(90), options={"g": "30"}), tmp_path / "trimmed.mp4"
+    options = {"avoid_negative_ts": "disabled"}
+    with av.open(str(whole)) as source, av.open(str(trimmed), "w", container_options=options) as out:
+        one = source.streams.video[0]
+        stream, cut = out.add_stream_from_template(one), round(1.2 / one.time_base)
+        source.seek(cut, stream=one)
+        for packet in source.demux(one):
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts, packet.stream = packet.pts - cut, packet.dts - cut, stream
+                out.mux(packet)
+    video = read_video(trimmed)
+    times = [f.t for f in video]
+    assert video.n_frames == 60
+    assert times == pytest.approx(np.arange(54) / 30)
+    assert video.notes == ()
 
 
 def test_times_that_do_not_increase_are_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from kdphys.errors import InvalidInputError, VideoError
 from kdphys.video.reader import ImageFolder, read_video
@@ -144,3 +145,22 @@ def test_huge_image_is_refused_before_decoding(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "bomb.png"), np.zeros((9000, 16), np.uint8))
     with pytest.raises(VideoError, match="8192"):
         read_video(tmp_path)
+
+
+def test_names_with_a_date_are_no_nanoseconds(tmp_path: Path) -> None:
+    for k in range(3):
+        save(tmp_path / f"20231105123456{k:03d}.png", shots(1)[0])  # to the millisecond: 17 digits
+    with pytest.raises(VideoError, match="when were these 3 images taken"):
+        read_video(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", ["tiff", "png", "webp"])
+def test_several_pictures_in_one_file_are_not_read_as_one(suffix: str, tmp_path: Path) -> None:
+    save(tmp_path / f"0.{suffix}", shots()[0])
+    pictures = [Image.fromarray(rgb) for rgb in shots()]
+    pictures[0].save(tmp_path / f"1.{suffix}", save_all=True, append_images=pictures[1:])
+    video = read_video(tmp_path, fs=10.0)
+    assert len(list(video)) == 1
+    assert any(f"1.{suffix}" in note for note in video.notes), video.notes
+    with pytest.raises(VideoError, match="several pictures in one file"):
+        read_video(tmp_path / f"1.{suffix}")

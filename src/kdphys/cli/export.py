@@ -34,10 +34,10 @@ def export(
     """
     if format != "onnx":
         raise InvalidInputError(f"--format: only 'onnx' is written, got {format!r}")
-    if int8 and bench is None:
+    if int8 and (bench is None or not bench.is_dir()):
         raise InvalidInputError("--int8 needs --bench DIR: videos with references; make some with 'kdphys synth'")
     try:
-        from kdphys.export import export_onnx, export_stream, sha256
+        from kdphys.export import check_free, export_onnx, export_stream, sha256
         from kdphys.models.weights import load_weights
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
@@ -46,18 +46,21 @@ def export(
     model, saved = load_weights(weights)
     name, hashed = saved.spec.name, saved.spec.sha256
     path = out or Path(f"{name}.onnx")
+    live, small = path.with_name(f"{path.stem}{STREAM_SUFFIX}.onnx"), path.with_name(f"{path.stem}-int8.onnx")
+    stream = stream if stream is not None else saved.model == "student"
+    for file, wanted in ((path, True), (live, stream), (small, int8)):  # before any work
+        if wanted:
+            check_free(file, force)
 
     def tell(file: Path, what: str) -> None:
         typer.echo(f"{file}: {file.stat().st_size} bytes, sha256 {sha256(file)}, {what}")
 
     tell(path, f"differs from torch by {export_onnx(model, name, path, hashed, force):.1e}")
-    if stream if stream is not None else saved.model == "student":
-        live = path.with_name(f"{path.stem}{STREAM_SUFFIX}.onnx")
+    if stream:
         tell(live, f"differs from torch by {export_stream(model, name, live, hashed, force):.1e}")
     if int8 and bench is not None:
         from kdphys.export.int8 import export_int8
 
-        small = path.with_name(f"{path.stem}-int8.onnx")
         result = export_int8(path, small, bench, force=force)
         tell(
             small, f"{result.int8_mae_bpm:.2f} bpm off over {result.recordings} recordings, {result.mae_bpm:.2f} before"

@@ -36,6 +36,10 @@ def measure(
     ] = "",
     window: Annotated[float, typer.Option(help="Heart rate over time: window in seconds.")] = 10.0,
     step: Annotated[float, typer.Option(help="Heart rate over time: step in seconds.")] = 1.0,
+    fs: Annotated[
+        float | None,
+        typer.Option("--fs", help="Frames per second of videos and images without times, or with wrong ones."),
+    ] = None,
     json: Annotated[str, typer.Option("--json", help="Write JSON to this file, or '-' for standard output.")] = "",
     csv: Annotated[str, typer.Option("--csv", help="Write heart rate over time to this CSV, '-' for output.")] = "",
     bvp: Annotated[str, typer.Option("--bvp", help="Write the pulse wave to this CSV, '-' for output.")] = "",
@@ -58,13 +62,18 @@ def measure(
         targets.append(output.Target("plot", str(plot)))
     output.check_targets(targets, force)
     options = {"faces": faces, "window_s": window, "step_s": step, "roi": parse_roi(roi)}
-    files = output.expand(sources)
+    files, left = output.expand(sources)
+    for what in left:
+        typer.echo(f"note: {what}", err=True)
     done: dict[str, list[Measurement]] = {}
     failed: dict[str, str] = {}
+    stopped = False
     if len(files) == 1:
-        done[str(files[0])] = output.run_one(files[0], chosen, options, show=not quiet)
+        done[str(files[0])] = output.run_one(files[0], chosen, options, fs=fs, show=not quiet)
     else:
-        output.run_many(files, chosen, options, done, failed, show=not quiet)
+        stopped = output.run_many(
+            files, chosen, options, done, failed, fs=fs, show=not quiet, portraits=plot is not None
+        )
     try:  # the files first: whatever becomes of the terminal, they are there
         output.write(targets, done, failed, force)
     finally:
@@ -74,7 +83,7 @@ def measure(
             else:
                 output.table(done, failed, files)
     measured = [m for results in done.values() for m in results]
-    if any(m.extraction.interrupted for m in measured):
+    if stopped or any(m.extraction.interrupted for m in measured):
         raise typer.Exit(EXIT_STOPPED)
     raise typer.Exit(EXIT_FAILED if failed else 0 if all(m.vitals.reliable for m in measured) else EXIT_NO_PULSE)
 

@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,31 +70,44 @@ def check_targets(targets: Sequence[Target], force: bool) -> None:
             raise OutputError(f"{path}: cannot be written (no permission in {parent})")
 
 
-def expand(sources: Sequence[Path]) -> list[Path]:
+def expand(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """Videos of folders, in order of name, each once; a folder of images stands for itself.
 
+    Returns:
+        the files, and what of the folders is not among them, in words.
+
     Raises:
-        VideoError: a folder holds neither videos nor images.
+        VideoError: a folder holds neither videos nor images, or cannot be read.
     """
     out: list[Path] = []
+    left: list[str] = []
     for source in sources:
         if not os.path.isdir(source):  # pathlib's own raises at a name that is too long
             out.append(source)
             continue
-        inside = sorted(p for p in source.iterdir() if p.is_file())
-        videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
-        if videos:
-            out += videos
-        elif any(p.suffix.lower() in IMAGE_SUFFIXES for p in inside):
-            out.append(source)
-        else:
-            raise VideoError(f"{source}: no video and no images in this folder")
-    return list({os.path.abspath(path): path for path in reversed(out)}.values())[::-1]
+        try:
+            inside = sorted(source.iterdir())
+        except OSError as error:
+            raise VideoError(f"{source}: cannot be read ({error.strerror})") from error
+        videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]
+        images = sum(p.suffix.lower() in IMAGE_SUFFIXES and p.is_file() for p in inside)
+        folders = sum(p.is_dir() for p in inside)
+        if not videos and not images:
+            deeper = f" itself; it has {folders} folders: name them ({source}/*)" if folders else ""
+            raise VideoError(f"{source}: no video and no images in this folder{deeper}")
+        out += videos or [source]
+        beside = [f"{images} images"] if videos and images else []
+        beside += [f"{folders} folders"] if folders else []
+        if beside:
+            left.append(f"{source}: {' and '.join(beside)} beside the {'videos' if videos else 'images'} not looked at")
+    return list({os.path.abspath(path): path for path in reversed(out)}.values())[::-1], left
 
 
-def run_one(path: Path, method: Method, options: Mapping[str, Any], *, show: bool) -> list[Measurement]:
+def run_one(
+    path: Path, method: Method, options: Mapping[str, Any], *, show: bool, fs: float | None = None
+) -> list[Measurement]:
     """Measure one file, with a progress bar when a person is watching."""
-    video = read_video(path)
+    video = read_video(path, fs=fs)
     if not (show and sys.stderr.isatty()):
         return measure_all(video, method, **options)
     with _progress() as bar:
@@ -115,9 +128,15 @@ def run_many(
     done: dict[str, list[Measurement]],
     failed: dict[str, str],
     *,
+    fs: float | None,
     show: bool,
-) -> None:
-    """Measure file after file into ``done`` and ``failed``; Ctrl-C keeps what is finished."""
+    portraits: bool,
+) -> bool:
+    """Measure file after file into ``done`` and ``failed``; Ctrl-C keeps what is finished.
+
+    Returns:
+        whether it was stopped.
+    """
     bar = _progress() if show and sys.stderr.isatty() else None
     if bar is not None:
         bar.start()
@@ -127,21 +146,22 @@ def run_many(
             if bar is not None:
                 bar.update(task, description=path.name, completed=len(done) + len(failed))
             try:
-                results = measure_all(path, method, **options)
+                results = measure_all(read_video(path, fs=fs), method, **options)
             except (KDPhysError, OSError) as error:
                 failed[str(path)] = str(error)
                 continue
-            for m in results:  # pictures of long batches would pile up
-                object.__setattr__(m, "portrait", m.portrait if len(files) <= 4 else None)
-            done[str(path)] = results
+            # Pictures of long batches would pile up.
+            done[str(path)] = results if portraits else [replace(m, portrait=None) for m in results]
             if results[0].extraction.interrupted:
                 raise KeyboardInterrupt
     except KeyboardInterrupt:
         for path in files[len(done) + len(failed) :]:
             failed[str(path)] = "not measured: stopped before"
+        return True
     finally:
         if bar is not None:
             bar.stop()
+    return False
 
 
 def _progress() -> Progress:

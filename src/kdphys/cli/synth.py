@@ -24,6 +24,7 @@ def synth(
     textures: Annotated[
         Path | None, typer.Option("--textures", help="Folder with skin textures in MakeHuman's layout.")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite clips that are there.")] = False,
 ) -> None:
     """Make synthetic people with a known pulse: videos, references (CSV) and recipes (JSON)."""
     from kdphys.data.synth import sheet
@@ -36,6 +37,8 @@ def synth(
         raise InvalidInputError(f"--preset: expected one of {', '.join(presets)}, got {preset!r}")
     if contact_sheet is None and out is None:
         raise InvalidInputError("nothing to write: name a folder with --out, or a picture with --contact-sheet")
+    if textures is not None and preset != "videos":
+        raise InvalidInputError(f"--textures: the people of --preset {preset} have none")
     with _progress("casting heads (once)") as tell:
         load_bank(BENCH_BANK if preset == "bench" else None, tell)
     if contact_sheet is not None:
@@ -44,7 +47,7 @@ def synth(
         return
     assert out is not None
     with _progress("writing clips") as tell:
-        _write(preset, out, count, seed, seconds, textures, tell)
+        _write(preset, out, count, seed, seconds, textures, force, tell)
 
 
 def _write(
@@ -54,21 +57,33 @@ def _write(
     seed: int,
     seconds: float,
     textures: Path | None,
+    force: bool,
     tell: Callable[[int, int], None],
 ) -> None:
+    from kdphys.data.synth.paint import skin_textures
     from kdphys.data.synth.presets import write_bench, write_demo
     from kdphys.data.synth.render import clip_seed
     from kdphys.data.synth.sample import sample_scene
     from kdphys.data.synth.video import render_video
+    from kdphys.errors import OutputError
+
+    def check_free(*names: str) -> None:
+        there = [name for name in names if (out / name).exists()]
+        if there and not force:
+            raise OutputError(
+                f"{out / there[0]}: exists already; choose another folder, or overwrite the clips with --force"
+            )
 
     if preset == "demo":
+        check_free("demo.mp4")
         result = write_demo(out)
         typer.echo(f"{result.video}: {result.frames} frames, {result.hr_bpm:.1f} bpm")
         return
     if preset == "bench":
         typer.echo(f"{write_bench(out, count or 240, seed, tell)}")
         return
-    skins = len(list(textures.glob("*diffuse*.png"))) if textures else 0
+    skins = len(skin_textures(textures))
+    check_free(*(f"{k:04d}{suffix}" for k in range(count or 1) for suffix in (".mp4", ".avi")))
     for k in range(count or 1):
         scene = sample_scene(clip_seed(seed, k), codec_share=1.0, textures=skins)
         suffix = ".avi" if scene.codec.kind == "mjpeg" else ".mp4"

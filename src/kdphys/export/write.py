@@ -122,19 +122,28 @@ def check_free(path: Path, force: bool) -> None:
     """Refuse to overwrite.
 
     Raises:
-        OutputError: the file exists and ``force`` is not set.
+        OutputError: the file exists and ``force`` is not set, or it is a folder.
     """
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file")
     if path.exists() and not force:
         raise OutputError(f"{path}: exists already; overwrite it with --force")
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file; what is cut short leaves nothing behind."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        part = Path(folder) / path.name
-        part.write_bytes(content)
-        part.replace(path)
+    """Write a file; what is cut short leaves nothing behind.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            part.write_bytes(content)
+            part.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def sha256(path: Path) -> str:

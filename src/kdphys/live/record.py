@@ -48,6 +48,7 @@ class Recorder:
 
     Attributes:
         files: that were begun.
+        skipped: frames that are not in the video, because their times did not increase.
 
     Raises:
         InvalidInputError: the suffix of another kind of video.
@@ -76,6 +77,7 @@ class Recorder:
         self._origin: float | None = None
         self._count = 0
         self.files: tuple[str, ...] = ()
+        self.skipped = 0
 
     def frame(self, frame: Frame) -> None:
         """Write a frame; one that is not later than the one before is not written.
@@ -88,7 +90,7 @@ class Recorder:
         try:
             if self._video is None or self._video.shape != frame.rgb.shape:
                 self._video = self._next_video(frame.rgb.shape)
-            self._video.write(frame.rgb, frame.t - self._origin)
+            self.skipped += not self._video.write(frame.rgb, frame.t - self._origin)
         except (av.error.FFmpegError, OSError) as error:
             raise _failed(self._video_path(self._count), error) from error
 
@@ -178,11 +180,11 @@ class _Video:
         context.thread_count = 1
         self._stream, self._swscale, self._last = stream, VideoReformatter(), -1
 
-    def write(self, rgb: NDArray[np.uint8], t: float) -> None:
-        """A picture at ``t`` seconds."""
+    def write(self, rgb: NDArray[np.uint8], t: float) -> bool:
+        """A picture at ``t`` seconds; whether it could be: not when it is no later than the last, to 1 ms."""
         pts = round(t / _TIME_BASE)
         if pts <= self._last:
-            return
+            return False
         self._last = pts
         picture = self._swscale.reformat(
             av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), "rgb24"),
@@ -193,6 +195,7 @@ class _Video:
         )
         picture.pts, picture.time_base = pts, _TIME_BASE
         self._container.mux(self._stream.encode(picture))
+        return True
 
     def close(self) -> None:
         """Write what the encoder holds, and the index."""

@@ -248,8 +248,12 @@ class LiveRun:
             seen.returns,
             self._recorder.files if self._recorder else (),
             self._trouble,
-            tuple(text if n == 1 else f"{text} ({n} times)" for text, n in self._notes.items()),
+            (*(text if n == 1 else f"{text} ({n} times)" for text, n in self._notes.items()), *self._unrecorded()),
         )
+
+    def _unrecorded(self) -> tuple[str, ...]:
+        n = self._recorder.skipped if self._recorder else 0
+        return (f"{n} frames are not in the recorded video: their times did not increase",) if n else ()
 
     def _run(self) -> None:
         try:

@@ -51,6 +51,7 @@ class Camera(LiveSource):
         self._number = int(text) if text.isdecimal() else None
         self._path = f"/dev/video{self._number}" if self._number is not None else text
         self.name = f"camera {self._number}" if self._number is not None else text
+        self._anchor = Anchor()
 
     def connect(self, stop: Event) -> Iterator[Frame]:
         """See :meth:`LiveSource.connect`."""
@@ -62,11 +63,11 @@ class Camera(LiveSource):
             container = av.open(self._path, "r", format="v4l2", options=options)
         except (av.error.FFmpegError, OSError) as error:
             raise VideoError(self._why(error)) from error
-        anchor = Anchor()
+        self._anchor.renew()
         with container:
             try:
                 for rgb, own in pictures(container, self, stop):
-                    yield Frame(rgb, anchor(own, time.monotonic()))
+                    yield Frame(rgb, self._anchor(own, time.monotonic()))
             except (av.error.FFmpegError, OSError) as error:
                 raise VideoError(self._why(error, was_open=True)) from error
         if not stop.is_set():

@@ -120,8 +120,8 @@ class VideoFile(Video):
         bare = bool(container.format.flags & _NO_TIMESTAMPS)
         if bare and self._fs is None and self._times is None:
             raise VideoError(
-                f"{self.path}: its stream has no timestamps; give its rate with fs, or put it into a container "
-                "(MP4, MKV)"
+                f"{self.path}: its stream has no timestamps; give its rate with fs (measure --fs), or put it into a "
+                "container (MP4, MKV)"
             )
 
     def _look(self, strict: bool) -> None:
@@ -167,7 +167,11 @@ class VideoFile(Video):
                 wait_for_key = False
                 t = self._time(index, own)
                 check_order(
-                    str(self.path), index, last, t, "re-encode it with correct timestamps, or give its rate with fs"
+                    str(self.path),
+                    index,
+                    last,
+                    t,
+                    "re-encode it with correct timestamps, or give its rate with fs (measure --fs)",
                 )
                 losses.good(t)
                 refreshes.add(t, picture.key_frame)
@@ -195,20 +199,29 @@ class VideoFile(Video):
                 raise VideoError(f"{self.path}: more frames than the {len(self._times)} times given for them")
             return float(self._times[index])
         if own is None:
-            raise VideoError(f"{self.path}: frame {index} has no timestamp; give the rate of the file with fs")
+            raise VideoError(
+                f"{self.path}: frame {index} has no timestamp; give the rate of the file with fs (measure --fs)"
+            )
         return own
 
     def _finish(self, losses: Losses, n: int) -> None:
         total = n + losses.count
-        promised = len(self._times) if self._times is not None else self.n_frames
+        promised = self.n_frames
         seconds = losses.last - losses.first if losses.first is not None else 0.0
         duration = self.duration_s or 0.0
-        # AVI counts pictures that were never there: what lasts as long as so many would is whole.
-        countable = self._times is None and self._fs is None and self.fps is not None
-        whole = countable and (seconds + 1 / (self.fps or 1.0)) * (self.fps or 1.0) >= 0.98 * (promised or 0)
-        if promised and total < 0.98 * promised and not whole:
-            what = "times were given" if self._times is not None else "frames are promised"
-            losses.remark(f"the file ends early, at {losses.last:.2f} s: {promised} {what} and {total} are there")
+        if self._times is not None and total < len(self._times):
+            losses.remark(f"{len(self._times)} times were given and the file has {total} frames")
+        # AVI counts pictures that were never there: what lasts as long as so many would is whole. MP4 counts those that
+        # its edit list cuts away: what lasts as long as it says is whole (AVI's length is guessed from its size).
+        lasts, fps = 0.0, self.fps or 0.0
+        if fps and self._times is None and self._fs is None:
+            lasts = seconds + 1 / fps
+        whole = lasts * fps >= 0.98 * (promised or 0)
+        whole |= "mp4" in self.format and lasts >= 0.98 * (duration or np.inf)
+        if promised and self._times is None and total < 0.98 * promised and not whole:
+            losses.remark(
+                f"the file ends early, at {losses.last:.2f} s: {promised} frames are promised and {total} are there"
+            )
         known = not promised and self._fs is None and losses.first is not None
         if known and seconds < duration - max(1.0, 0.05 * duration):
             losses.remark(f"the file promises {duration:.1f} s and its pictures last {seconds:.1f} s")

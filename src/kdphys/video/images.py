@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import av
 import av.error
@@ -36,9 +37,9 @@ class ImageFolder(Video):
     """A folder of images in order of time, or a single image.
 
     Times come from ``times`` or ``fs``, in order of name (2 before 10); or from ``timestamps.csv`` or ``.txt`` in the
-    folder (one time in seconds a line in order of name, or ``name,time``); or from names that end in nanoseconds (16
-    digits or more), counted from the first. A single image needs none. An image that cannot be decoded is left out and
-    said in :attr:`notes`. EXIF rotations are applied, EXIF mirror images are not known.
+    folder (one time in seconds a line in order of name, or ``name,time``); or from names that end in nanoseconds (19
+    digits, as from 1970), counted from the first. A single image needs none. An image that cannot be decoded, or of
+    several pages, is left out and said in :attr:`notes`. EXIF rotations are applied, EXIF mirror images are not known.
 
     Args:
         path: of the folder, or of one image.
@@ -82,7 +83,7 @@ class ImageFolder(Video):
             raise VideoError(f"{self.path}: both {' and '.join(_TABLES)} are there; keep the one that is right")
         if tables:
             return _from_table(tables[0], files)
-        stamps = [re.search(r"(\d{16,})$", p.stem) for p in files]
+        stamps = [re.search(r"(?<!\d)(\d{19})$", p.stem) for p in files]
         if all(stamps):
             order = sorted((int(s[1]), p) for s, p in zip(stamps, files, strict=True) if s)
             return [p for _, p in order], [(ns - order[0][0]) / 1e9 for ns, _ in order]
@@ -90,7 +91,7 @@ class ImageFolder(Video):
             return files, [0.0]
         raise VideoError(
             f"{self.path}: when were these {len(files)} images taken? Put timestamps.csv (one time in seconds a line) "
-            "beside them, or give fs or times"
+            "beside them, or give their rate with fs (measure --fs), or times"
         )
 
     def _first_size(self) -> tuple[int, int]:
@@ -166,6 +167,18 @@ def _is_number(text: str) -> bool:
         return False
 
 
+def _more_pages(data: bytes) -> bool:
+    """Whether a TIFF, PNG or WebP holds more than the picture that would be decoded."""
+    if data[:4] in (b"II*\0", b"MM\0*"):
+        order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
+        first = int.from_bytes(data[4:8], order)
+        entries = int.from_bytes(data[first : first + 2], order)
+        return any(data[(at := first + 2 + 12 * entries) : at + 4])  # where the next page begins; 0: there is none
+    if data.startswith(b"\x89PNG"):
+        return b"acTL" in data[: max(data.find(b"IDAT"), 0)]
+    return data.startswith(b"RIFF") and data[12:16] == b"VP8X" and bool(data[20:21]) and bool(data[20] & 0x02)
+
+
 def _load(path: Path, paint: Painter) -> NDArray[np.uint8]:
     try:
         data = path.read_bytes()
@@ -174,6 +187,10 @@ def _load(path: Path, paint: Painter) -> NDArray[np.uint8]:
     decoder = next((name for head, name in _DECODERS if data.startswith(head)), None)
     if decoder is None:
         raise VideoError(f"{path}: {'empty' if not data else 'not an image that can be read'}")
+    if _more_pages(data):
+        raise VideoError(
+            f"{path}: several pictures in one file; save each as a file of its own, or make a video of them"
+        )
     context = av.CodecContext.create(decoder, "r")
     # JPEG hides damage unless told to stop at it; the others stop by themselves (TIFF even at what is only odd).
     strict = {"err_detect": "explode"} if decoder == "mjpeg" else {}

@@ -103,6 +103,10 @@ class Anchor:
         self._offset: float | None = None
         self._last = -np.inf
 
+    def renew(self) -> None:
+        """A connection begins, maybe with another clock: its times go on after those of the one before."""
+        self._offset = None
+
     def __call__(self, own: float | None, now: float) -> float:
         """Time of a frame, seconds.
 
@@ -111,10 +115,12 @@ class Anchor:
             now: when the frame came.
         """
         if own is None:
+            self._last = max(self._last, now)
             return now
         if self._offset is None:
             # Cameras mostly count on the machine's own clock.
             self._offset = 0.0 if -self._behind_s < own - now < 0.1 else now - own
+            self._offset += max(self._last + _STEP_S - (own + self._offset), 0.0)
         t = own + self._offset
         if not -self._behind_s <= t - now <= self._ahead_s or t < self._last - _BACK_S:
             t = max(now, self._last + _STEP_S)

@@ -61,6 +61,7 @@ class NetworkStream(LiveSource):
             )
         self._url, self._timeout_s = url, timeout_s
         self._paced = parts.scheme.lower().startswith("http")
+        self._anchor = Anchor(ahead_s=_AHEAD_S if self._paced else 5.0)
         # No more than that: the rest holds secrets, of some cameras even the path, and this is shown.
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.name = f"{parts.scheme}://{host}{f':{port}' if port else ''}"
@@ -80,12 +81,12 @@ class NetworkStream(LiveSource):
         except (av.error.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"{self.name}: cannot be opened ({self._why(error)})") from error
         timeless = container.format.name in _TIMELESS or bool(container.format.flags & _NO_TIMESTAMPS)
-        anchor = Anchor(ahead_s=_AHEAD_S if self._paced else 5.0)
+        self._anchor.renew()
         with container:
             try:
                 for rgb, own in pictures(container, self, stop):
                     now = time.monotonic()
-                    t = anchor(None if timeless else own, now)
+                    t = self._anchor(None if timeless else own, now)
                     if self._paced and t > now:
                         stop.wait(t - now)
                     yield Frame(rgb, t)

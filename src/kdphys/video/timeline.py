@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,15 @@ def frame_times(name: str, n: int | None, fs: float | None, times: ArrayLike | N
     if fs is not None and times is not None:
         raise InvalidInputError(f"{name}: give either fs (Hz) or times (seconds), not both")
     if fs is not None:
-        if not (np.isfinite(fs) and fs > 0):
+        if isinstance(fs, bool) or not isinstance(fs, Real) or not (np.isfinite(fs) and fs > 0):
             raise InvalidInputError(f"{name}: fs must be a positive rate in Hz, got {fs!r}")
         return None if n is None else np.arange(n) / fs
     if times is None:
         return None
-    out = np.array(times, float)
+    try:
+        out = np.array(times, float)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{name}: times must be numbers, in seconds, one for each frame ({error})") from None
     if out.ndim != 1 or (n is not None and len(out) != n) or not np.isfinite(out).all():
         frames = "the frames" if n is None else f"{n} frames"
         bad = int((~np.isfinite(out)).sum())

@@ -29,6 +29,8 @@ def test_clips_and_contact_sheet(app: typer.Typer, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert len(list(out.glob("000[01].csv"))) == len(list(out.glob("000[01].json"))) == 2
     assert len([p for p in out.iterdir() if p.suffix in (".mp4", ".avi")]) == 2
+    again = CliRunner().invoke(app, ["--out", str(out), "--count", "1", "--seconds", "1"])
+    assert "exists already" in str(again.exception)
     sheet = tmp_path / "sheet.png"
     result = CliRunner().invoke(app, ["--contact-sheet", str(sheet), "--count", "5"])
     assert result.exit_code == 0, result.output
@@ -38,3 +40,10 @@ def test_clips_and_contact_sheet(app: typer.Typer, tmp_path: Path) -> None:
 def test_nothing_to_write_and_unknown_presets_say_what_to_do(app: typer.Typer) -> None:
     assert "--out" in str(CliRunner().invoke(app, []).exception)
     assert "videos, bench, demo" in str(CliRunner().invoke(app, ["--preset", "nice", "--out", "x"]).exception)
+
+
+def test_a_folder_without_textures_is_an_error(app: typer.Typer, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["--out", str(tmp_path / "out"), "--textures", str(tmp_path)])
+    assert "no skin textures in this folder" in str(result.exception)
+    result = CliRunner().invoke(app, ["--preset", "demo", "--out", str(tmp_path), "--textures", str(tmp_path)])
+    assert "--preset demo have none" in str(result.exception)

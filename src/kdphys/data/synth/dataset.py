@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from kdphys.data.synth.bank import BankSpec, load_bank
+from kdphys.data.synth.paint import skin_textures
 from kdphys.data.synth.render import SynthClip, clip_seed, render_clip
 from kdphys.data.synth.sample import sample_scene
 from kdphys.errors import InvalidInputError
@@ -57,7 +58,7 @@ class SynthDataset(Dataset[dict[str, torch.Tensor]]):
         """Clip ``k`` with all its labels and its recipe."""
         if not 0 <= k < self.count:
             raise IndexError(f"clip {k} of {self.count}")
-        textures = len(list(self.textures.glob("*diffuse*.png"))) if self.textures else 0
+        textures = len(skin_textures(self.textures))
         scene = sample_scene(
             clip_seed(self.seed, k), bank=self.spec, codec_share=self.codec_share, textures=textures, **self.fixed
         )

@@ -194,8 +194,20 @@ def _texture(path: Path) -> Floats:
     return np.asarray(np.clip(light / np.median(light.reshape(-1, 3), axis=0), 0.3, 2.0), np.float32)
 
 
-def _detail(k: int, folder: Path | None) -> Floats:
+def skin_textures(folder: Path | None) -> list[Path]:
+    """Skin textures of a folder in MakeHuman's layout, in order of name; none of no folder.
+
+    Raises:
+        DataError: there is no texture in it.
+    """
     found = sorted(folder.glob("*diffuse*.png")) if folder else []
+    if folder and not found:
+        raise DataError(f"{folder}: no skin textures in this folder (looked for *diffuse*.png)")
+    return found
+
+
+def _detail(k: int, folder: Path | None) -> Floats:
+    found = skin_textures(folder)
     if k >= len(found):
         raise DataError(f"skin texture {k} is asked for, but {folder or 'no folder'} holds {len(found)}")
     return _texture(found[k])

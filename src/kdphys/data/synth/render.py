@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from kdphys.data.synth.bank import BankSpec, HeadBank, load_bank
 from kdphys.data.synth.camera import add_noise, auto_gains, fast_codec, flicker_rows, resampling, tone
 from kdphys.data.synth.codec import render_through_codec
-from kdphys.data.synth.paint import paint
+from kdphys.data.synth.paint import paint, skin_textures
 from kdphys.data.synth.sample import sample_scene
 from kdphys.data.synth.scene import Scene
 from kdphys.data.synth.shade import Shader
@@ -220,7 +220,7 @@ def batches(
         fixed: conditions to hold, as in :func:`~kdphys.data.synth.sample.sample_scene`.
     """
     heads = load_bank(bank)
-    count = len(list(textures.glob("*diffuse*.png"))) if textures else 0
+    count = len(skin_textures(textures))
     number = 0
     while True:
         clips = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kdphys.data.synth.bank import HeadBank, load_bank
 from kdphys.data.synth.compose import Composer
-from kdphys.data.synth.paint import paint
+from kdphys.data.synth.paint import paint, skin_textures
 from kdphys.data.synth.render import clip_seed
 from kdphys.data.synth.sample import sample_scene
 from kdphys.data.synth.shade import Shader
@@ -23,7 +23,7 @@ _TILE = 144
 
 def face_tile(seed: int, bank: HeadBank, textures: Path | None = None, **fixed: Any) -> NDArray[np.uint8]:
     """One person as a camera would show the crop, uint8 (144, 144, 3) RGB; ``fixed`` as in ``sample_scene``."""
-    count = len(list(textures.glob("*diffuse*.png"))) if textures else 0
+    count = len(skin_textures(textures))
     scene = sample_scene(seed, bank=bank.spec, codec="none", textures=count, **fixed)
     shader = Shader(scene, paint(scene, bank.head(scene.person.head), textures), make_tracks(scene, 0.5))
     window = shader.windows()[3]
