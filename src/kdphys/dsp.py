@@ -15,6 +15,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: The rates that a human heart is looked for at, beats per minute.
 HR_BAND_BPM = (40.0, 200.0)
+#: Samples further apart than this have a gap between them, seconds.
+MAX_GAP_S = 0.5
 
 
 def detrend(x: ArrayLike, lam: float = 100.0) -> Floats:
@@ -238,7 +240,7 @@ def moving(times: Floats, x: Floats, known: NDArray[np.bool_]) -> NDArray[np.boo
 
 
 def resample_by_time(
-    times: ArrayLike, values: ArrayLike, fs: float, max_gap_s: float = 0.5, t0: float | None = None
+    times: ArrayLike, values: ArrayLike, fs: float, max_gap_s: float = MAX_GAP_S, t0: float | None = None
 ) -> tuple[Floats, NDArray[np.bool_], float]:
     """Put samples with their own times onto a uniform clock, keeping gaps as gaps.
 
@@ -254,6 +256,9 @@ def resample_by_time(
 
     Returns:
         values (T, C) or (T,) with NaN in gaps, valid bool (T,), t0 in seconds.
+
+    Raises:
+        InvalidInputError: times that do not increase, or are too far apart to be right.
     """
     times = np.asarray(times, dtype=np.float64)
     values = np.asarray(values, dtype=np.float64)
@@ -262,6 +267,8 @@ def resample_by_time(
     flat = values.reshape(len(values), int(np.prod(values.shape[1:])))
     start = float(times[0]) if t0 is None and len(times) else float(t0 or 0.0)
     end = float(times[-1]) if len(times) else start
+    if (end - start) * fs > _MOST_SAMPLES:
+        raise InvalidInputError(f"resample: times from {start:g} to {end:g} s; are all of them right, and in seconds?")
     n = max(int(np.floor((end - start) * fs + 1e-6)) + 1, 0) if len(times) else 0
     slack = 1e-6 / fs + 1e-9  # the same, and rounding: a sample this near to the end of a run is in it
     grid = start + np.arange(n) / fs
@@ -289,6 +296,8 @@ def resample_by_time(
 
 #: Output samples that are computed together.
 _TOGETHER = 64
+# More are a time in another unit, or a wild one: eleven days at 30 Hz.
+_MOST_SAMPLES = 3e7
 
 
 def _averages(t: Floats, low: Floats, high: Floats) -> Floats:

@@ -50,7 +50,7 @@ def test_check_of_a_whole_and_of_a_damaged_copy(tmp_path: Path) -> None:
     assert "missing from this copy" in incomplete.output
 
 
-def test_check_as_json(tmp_path: Path) -> None:
+def test_check_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TREES["ubfc-phys"].make(tmp_path / "set")
     out = tmp_path / "report.json"
     arguments = ["check", "ubfc-phys", str(tmp_path / "set"), "--json", str(out)]
@@ -66,7 +66,9 @@ def test_check_as_json(tmp_path: Path) -> None:
         "seconds": pytest.approx(209 / 35, abs=0.001),
         "hr_bpm": pytest.approx(88, abs=6),
     }
+    monkeypatch.setattr("kdphys.data.check.check_take", lambda *_, **__: pytest.fail("hours later"))
     assert isinstance(run.invoke(app, arguments).exception, OutputError)
+    monkeypatch.undo()
     assert run.invoke(app, [*arguments, "--force"]).exit_code == 1
 
 

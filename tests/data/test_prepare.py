@@ -205,6 +205,49 @@ def test_two_data_sets_in_one_store(six: Path, tmp_path: Path) -> None:
     assert sorted(opened["cohface-1-0"].references) == ["bvp", "resp"]
 
 
+def test_a_store_goes_on_with_its_own_seed_and_folds(six: Path, tmp_path: Path) -> None:
+    takes, out = load_reader("ubfc-phys").find(six), tmp_path / "store"
+    first = prepare(takes, "ubfc-phys", out, whole_picture, size=8, seed=7, folds=2)["splits"]
+    assert prepare(takes, "ubfc-phys", out, whole_picture, size=8)["splits"] == first
+    assert (first["seed"], first["folds"], len(first["k_fold"])) == (7, 2, 2)
+    assert prepare(takes, "ubfc-phys", out, whole_picture, size=8, seed=0)["splits"]["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        ("rgb/c", "pixels are missing"),
+        ("valid/c", "where the face was"),
+        ("bvp/c", "the reference is missing"),
+        ("references/bvp/c", "a reference is missing"),
+        ("rgb/zarr.json", "rgb cannot be read"),
+        ("", "not in its folder"),
+    ],
+)
+def test_a_store_that_was_not_copied_whole_is_no_black_video(
+    lost: str, words: str, store: Path, tmp_path: Path
+) -> None:
+    """What is not there reads as zeros."""
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    path = copy / "recordings" / open_store(store).keys[0] / lost
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    with pytest.raises(DataError, match=words):
+        (lambda item: (item.rgb, item.bvp, item.references))(next(iter(open_store(copy))))
+
+
+def test_a_damaged_chunk_is_said(store: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(store, copy)
+    chunk = next(p for p in (copy / "recordings").rglob("rgb/c/**/*") if p.is_file())
+    chunk.write_bytes(b"\0" * chunk.stat().st_size)
+    with pytest.raises(DataError, match="was the store copied whole"):
+        [item.rgb for item in open_store(copy)]
+
+
 class _Source:
     """A source that fails in a way nobody thought of, or has odd labels."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from kdphys.data.readers import DATASETS, load_reader
-from kdphys.errors import DataError, KDPhysError, UnknownNameError
+from kdphys.errors import DataError, InvalidInputError, KDPhysError, UnknownNameError
+from kdphys.evaluate.protocols import Reference
 from tests.data.trees import SECONDS, TREES, W, write_lines, write_video
 from tests.video.make import damage
 
@@ -311,3 +313,35 @@ def test_pictures_of_another_range_are_refused(name: str, copy: Path) -> None:
     content = {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
     savemat(path, content | {"video": content["video"] * 255})
     assert "expected pictures in [0, 1]" in _damaged(name, copy)
+
+
+@pytest.mark.parametrize("name", ["pure", "ibvp"])
+def test_what_a_mac_leaves_beside_pictures_is_none(name: str, copy: Path) -> None:
+    """On foreign disks macOS writes "._NAME" beside each file."""
+    folder = copy / TREES[name].video
+    for path in list(folder.iterdir()):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    report = load_reader(name).check(copy, partial=True, decode=True)
+    assert not report.bad, report.bad
+
+
+@pytest.mark.parametrize("name", ["pure", "ibvp"])
+def test_a_broken_link_is_that_recordings_problem(name: str, copy: Path) -> None:
+    folder = copy / TREES[name].video
+    picture = sorted(folder.iterdir())[3]
+    picture.unlink()
+    picture.symlink_to(copy / "nowhere")
+    assert picture.name in _damaged(name, copy) or "No such file" in _damaged(name, copy)
+
+
+@pytest.mark.parametrize("name", ["pure"])
+def test_one_wild_time_in_a_label_asks_for_no_memory(name: str, copy: Path) -> None:
+    label = copy / TREES[name].label
+    content = json.loads(label.read_text())
+    content["/FullPackage"][-1]["Timestamp"] = 9 * content["/FullPackage"][-1]["Timestamp"]
+    label.write_text(json.dumps(content))
+    assert "are all of them right" in _damaged(name, copy)
+    waves = [r.references["bvp"] for r in load_reader(name).recordings(copy)]
+    wild = max(waves, key=lambda wave: wave.times[-1])
+    with pytest.raises(InvalidInputError, match="are all of them right"):
+        Reference(wild)

@@ -53,7 +53,7 @@ def test_leave_one_data_set_out() -> None:
 
 
 def test_what_cannot_be_split() -> None:
-    assert all_splits({"a": ["a/1"]}) == {"seed": 0}
+    assert all_splits({"a": ["a/1"]}) == {"seed": 0, "folds": 5}
     assert len(all_splits({"a": ["a/1", "a/2", "a/3"]}, k=5)["k_fold"]) == 3
     for wrong in (1, 4):
         with pytest.raises(InvalidInputError, match="k must be 2"):

@@ -117,6 +117,16 @@ def test_reference_from_rates_leaves_out_readings_that_were_not_taken():
     assert Reference(hr_bpm=Signal(times, values)).hr(55, 75) is None
 
 
+def test_readings_of_the_rate_may_be_some_seconds_apart():
+    times = np.arange(0, 60.0, 5.0)
+    reference = Reference(hr_bpm=Signal(times, 60 + times))
+    assert reference.hr(10, 20) == pytest.approx(72.5)
+    gap = (times < 20) | (times > 30)
+    assert Reference(hr_bpm=Signal(times[gap], 60 + times[gap])).hr(20, 30) is None
+    rare = np.arange(0, 60.0, 15.0)
+    assert Reference(hr_bpm=Signal(rare, 60 + rare)).hr(10, 40) is None
+
+
 def test_no_reference_is_refused():
     with pytest.raises(InvalidInputError, match="'bvp' wave or 'hr_bpm'"):
         Reference()

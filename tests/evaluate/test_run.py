@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,7 +74,22 @@ def test_toolbox_needs_a_wave_and_says_what_it_filled(report):
     assert [s.recording for s in toolbox.scores] == ["one", "two", "four"]
     assert toolbox.without_reference == 1
     assert all(abs(s.hr_bpm - s.ref_bpm) < 2 for s in toolbox.scores)
-    assert sum("300 of 1200 samples without a face interpolated" in note for note in report.notes) == 1
+    assert sum("300 of 1200 samples without a face bridged" in note for note in report.notes) == 1
+
+
+def test_the_toolbox_bridges_no_large_gap_of_the_reference():
+    def without(a, b):
+        whole = take("one", 70.0)
+        bvp = whole.references["bvp"]
+        kept = (bvp.times < a) | (bvp.times >= b)
+        return replace(whole, references={"bvp": Signal(bvp.times[kept], bvp.values[kept])})
+
+    small = evaluate([without(20, 22)], ["pos"], protocols=("toolbox",))
+    assert len(group(small, "toolbox", "pos", "whole").scores) == 1
+    assert any("of 1200 samples without a reference bridged" in note for note in small.notes)
+    large = evaluate([without(15, 25)], ["pos"], protocols=("toolbox", "kdphys"))
+    (found,) = [g for g in large.groups if g.protocol == "toolbox"]
+    assert (len(found.scores), found.without_reference) == (0, 1)
 
 
 def test_a_recording_that_fails_is_listed_and_the_rest_goes_on():
@@ -260,7 +276,8 @@ def test_save_writes_all_or_nothing(report, tmp_path):
     assert "![risk-coverage-10s.png](risk-coverage-10s.png)" in (out / "report.md").read_text(encoding="utf-8")
     with pytest.raises(OutputError, match="has a report already"):
         report.save(out)
-    report.save(out, force=True, plots=False)
+    again = report.save(out, force=True, plots=False)
+    assert {p.name for p in again} == {p.name for p in out.iterdir()}, "no picture of the report before"
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="not a folder"):
         report.save(tmp_path / "file" / "out")

@@ -99,6 +99,7 @@ def check(
     from kdphys.data.readers import load_reader
 
     reader = load_reader(name)
+    _check_free(json, force)
     with _progress() as tell:
         report = check_dataset(reader, path, decode=decode, partial=partial, progress=tell)
     if json:
@@ -141,6 +142,13 @@ def _table(report: CheckReport) -> None:
     typer.echo(f"{report.dataset}: {good} of {len(report.findings)} recordings good, {hours:.2f} h of video")
 
 
+def _check_free(where: str, force: bool) -> None:
+    from kdphys.errors import OutputError
+
+    if where not in ("", "-") and Path(where).exists() and not force:
+        raise OutputError(f"{where}: exists already; choose another name or overwrite it with --force")
+
+
 def _write_json(where: str, content: object, force: bool) -> None:
     import json
 
@@ -151,8 +159,7 @@ def _write_json(where: str, content: object, force: bool) -> None:
         typer.echo(text)
         return
     path = Path(where)
-    if path.exists() and not force:
-        raise OutputError(f"{path}: exists already; choose another name or overwrite it with --force")
+    _check_free(where, force)
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:

@@ -86,7 +86,7 @@ def expand(sources: Sequence[Path]) -> tuple[list[Path], list[str]]:
             out.append(source)
             continue
         try:
-            inside = sorted(source.iterdir())
+            inside = sorted(p for p in source.iterdir() if not p.name.startswith("."))
         except OSError as error:
             raise VideoError(f"{source}: cannot be read ({error.strerror})") from error
         videos = [p for p in inside if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file()]

@@ -27,8 +27,10 @@ def prepare(
     fs: Annotated[float, typer.Option(help="Rate of crops and labels in Hz.")] = 30.0,
     dtype: Annotated[str, typer.Option(help="Of the pixels: float16, or uint8 (half the size, rounded).")] = "float16",
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
-    folds: Annotated[int, typer.Option(help="Folds of the k-fold split in the manifest.")] = 5,
-    seed: Annotated[int, typer.Option(help="Of the splits.")] = 0,
+    folds: Annotated[
+        int | None, typer.Option(help="Folds of the k-fold split in the manifest; a new store has 5.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the splits; a new store has 0.")] = None,
     called: Annotated[str, typer.Option("--as", help="Store under this name instead of NAME.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
@@ -38,10 +40,12 @@ def prepare(
     0 all recordings are in the store; 1 some were refused (their reasons are in manifest.json); 2 a wrong option.
     """
     from kdphys.data import prepare as work
+    from kdphys.data.store import read_manifest
     from kdphys.pipeline import extract_clip
 
     sources = _find(name, path)
     dataset = called or name
+    splits = (read_manifest(out) or {}).get("splits")
     before: list[int] = []
     with _progress(dataset, quiet) as show:
 
@@ -69,7 +73,10 @@ def prepare(
             typer.echo(f"refused  {entry['name']}  {entry['reason']}")
     # Of another folder's recording of the same name nothing was stored: --as gives it a place of its own.
     there = f" ({before[0]} there before)" if before and before[0] else ""
-    typer.echo(f"{dataset}: {counts['in']} in = {counts['done']} out + {counts['refused']} refused{there}")
+    waiting = f" + {counts['pending']} begun with others and not done" if counts["pending"] else ""
+    typer.echo(f"{dataset}: {counts['in']} in = {counts['done']} out + {counts['refused']} refused{waiting}{there}")
+    if splits is not None and splits != manifest["splits"]:
+        typer.echo("note: there are other persons than before, or other options: the splits were made anew")
     raise typer.Exit(EXIT_REFUSED if counts["refused"] else 0)
 
 

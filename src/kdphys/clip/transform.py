@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.dsp import resample_by_time
+from kdphys.dsp import MAX_GAP_S, resample_by_time
 
 Floats = NDArray[np.floating[Any]]
 
@@ -40,7 +40,7 @@ class Resampler:
         hold: how many are collected before they are resampled.
     """
 
-    def __init__(self, fs: float, t0: float, max_gap_s: float = 0.5, hold: int = 64) -> None:
+    def __init__(self, fs: float, t0: float, max_gap_s: float = MAX_GAP_S, hold: int = 64) -> None:
         self.fs, self.t0, self.max_gap_s, self.hold = fs, t0, max_gap_s, hold
         self._times: list[float] = []
         self._samples: list[NDArray[np.float32]] = []

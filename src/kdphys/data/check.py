@@ -17,7 +17,7 @@ from kdphys.containers import Frame, Signal, Video
 from kdphys.data.readers._video import FileVideo
 from kdphys.data.recording import Reader, Take
 from kdphys.dsp import resample_by_time, runs, spectrum, stands_still
-from kdphys.errors import KDPhysError, VideoError
+from kdphys.errors import UNEXPECTED, InvalidInputError, KDPhysError, VideoError
 from kdphys.video.reader import ImageFolder, VideoFile
 
 Floats = NDArray[np.floating[Any]]
@@ -146,15 +146,18 @@ def check_dataset(
 def check_take(take: Take, *, decode: bool = False) -> Finding:
     """Check one take; see :func:`check_dataset`."""
     try:
-        recording = take.open()
+        return _check(take, decode)
     except KDPhysError as error:
-        return Finding(take.name, (_bare(take, error),))
+        return Finding(take.name, (str(error).removeprefix(f"{take.name}: "),))
+    except UNEXPECTED as error:
+        return Finding(take.name, (f"unexpected {type(error).__name__}: {error}",))
+
+
+def _check(take: Take, decode: bool) -> Finding:
+    recording = take.open()
     problems: list[str] = []
     notes: list[str] = list(recording.video.notes)
-    try:
-        survey = survey_video(recording.video, decode=decode)
-    except KDPhysError as error:
-        return Finding(take.name, (_bare(take, error),))
+    survey = survey_video(recording.video, decode=decode)
     problems += survey.problems
     if survey.claimed is not None and survey.found != survey.claimed:
         what = "truncated video" if survey.found < survey.claimed else "wrong length of video"
@@ -175,10 +178,6 @@ def check_take(take: Take, *, decode: bool = False) -> Finding:
     return Finding(
         take.name, tuple(dict.fromkeys(problems)), tuple(notes), survey.found, round(survey.seconds, 3), rate
     )
-
-
-def _bare(take: Take, error: KDPhysError) -> str:
-    return str(error).removeprefix(f"{take.name}: ")
 
 
 def survey_video(video: Video, *, decode: bool = False) -> Survey:
@@ -311,7 +310,10 @@ def _cover(name: str, reference: Signal, seconds: float, notes: list[str]) -> li
 def _wave(bvp: Signal) -> tuple[list[str], float | None]:
     """Problems of a pulse wave, and its rate in bpm."""
     problems = []
-    values, valid, _ = resample_by_time(bvp.times, bvp.values, _FS)
+    try:
+        values, valid, _ = resample_by_time(bvp.times, bvp.values, _FS)
+    except InvalidInputError as error:
+        return [f"bvp: {error}"], None
     if not valid.any() or float(np.ptp(bvp.values)) == 0:
         return ["flat signal: bvp does not change"], None
     longest = max((run.stop - run.start for run in runs(stands_still(values, valid))), default=0) / _FS

@@ -49,6 +49,8 @@ Extract = Callable[..., Clip | None]
 PARTIAL = ".partial"
 #: Fewer seconds with a face and a label than this are not worth keeping.
 MIN_SECONDS = 2.0
+#: Of the k-fold split of a new store.
+FOLDS = 5
 _PACKAGES = ("kdphys", "numpy", "scipy", "av", "opencv-python-headless", "onnxruntime", "zarr")
 
 
@@ -129,8 +131,8 @@ def prepare(
     fs: float = 30.0,
     dtype: str = "float16",
     workers: int = 1,
-    folds: int = 5,
-    seed: int = 0,
+    folds: int | None = None,
+    seed: int | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> dict[str, Any]:
     """Prepare recordings into a store, new or begun before; other data sets may be in it already.
@@ -143,7 +145,7 @@ def prepare(
             clock, None when there is no face; a function of a module, so that other processes can import it.
         size, fs, dtype: see :class:`Settings`.
         workers: processes; each holds one recording's crops in memory.
-        folds, seed: of the splits in the manifest.
+        folds, seed: of the splits in the manifest; by default those that are in it, for a new store 5 and 0.
         progress: called with the number of recordings done, the number of all, and the name of one just done.
 
     Returns:
@@ -156,7 +158,7 @@ def prepare(
     require_zarr()
     if workers < 1:
         raise InvalidInputError(f"workers must be 1 or more, got {workers}")
-    if folds < 2:
+    if folds is not None and folds < 2:
         raise InvalidInputError(f"folds must be 2 or more, got {folds}")
     settings = Settings(size, fs, dtype, f"{extract.__module__}:{extract.__qualname__}")
     out = Path(out)
@@ -275,9 +277,14 @@ def label(references: Mapping[str, Signal], clip: Clip) -> Floats:
 class _Book:
     """The manifest while a run goes on: every entry is on disk before the next."""
 
-    def __init__(self, out: Path, settings: Settings, jobs: Mapping[str, Job], folds: int, seed: int) -> None:
-        self.out, self.folds, self.seed = out, folds, seed
+    def __init__(
+        self, out: Path, settings: Settings, jobs: Mapping[str, Job], folds: int | None, seed: int | None
+    ) -> None:
         found = read_manifest(out)
+        before = (found or {}).get("splits", {})
+        self.out = out
+        self.folds = before.get("folds", FOLDS) if folds is None else folds
+        self.seed = before.get("seed", 0) if seed is None else seed
         if found is not None and found["settings_sha256"] != settings.sha256:
             raise DataError(
                 f"{out}: prepared with {found['settings']}, not {settings.to_json()}; choose another folder"

@@ -119,7 +119,7 @@ def all_splits(subjects: Mapping[str, Sequence[str]], k: int = 5, seed: int = 0)
         seed: of all of them.
     """
     everybody = sorted({s for names in subjects.values() for s in names})
-    out: dict[str, Any] = {"seed": seed}
+    out: dict[str, Any] = {"seed": seed, "folds": k}
     if len(everybody) >= 2:
         folds = k_fold(everybody, min(k, len(everybody)), seed)
         out["k_fold"] = [fold.to_json() for fold in folds]

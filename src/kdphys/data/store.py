@@ -20,7 +20,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,7 @@ from numpy.typing import NDArray
 
 from kdphys.containers import Clip, Frame, Recording, Signal, Video
 from kdphys.data.recording import natural
-from kdphys.errors import DataError, MissingExtraError, UnknownNameError
+from kdphys.errors import DataError, InvalidInputError, MissingExtraError, UnknownNameError
 
 Floats = NDArray[np.floating[Any]]
 
@@ -39,6 +41,7 @@ RECORDINGS = "recordings"
 #: Samples in one chunk of pixels.
 CHUNK = 128
 DTYPES = ("float16", "uint8")
+_COPY = "was the store copied whole? Copy it again, or prepare the recording again"
 _GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 
 
@@ -161,7 +164,7 @@ class CropVideo(Video):
 
 @dataclass(frozen=True, eq=False)
 class StoreItem:
-    """One stored recording; pixels are read when asked for.
+    """One stored recording; what is asked for is read then, with a :class:`DataError` where it is missing or damaged.
 
     Args:
         key: folder name in the store.
@@ -184,12 +187,12 @@ class StoreItem:
     group: Any
 
     def __len__(self) -> int:
-        return int(self.group["rgb"].shape[0])
+        return len(self.valid)
 
     @property
     def size(self) -> int:
         """Side of the crops, pixels."""
-        return int(self.group["rgb"].shape[1])
+        return int(self._array("rgb", slice(0, 1)).shape[1])
 
     @property
     def times(self) -> Floats:
@@ -203,23 +206,43 @@ class StoreItem:
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Pixels of some samples, (stop - start, S, S, 3)."""
-        return np.asarray(self.group["rgb"][start:stop])
+        rgb = self._array("rgb", slice(start, stop))
+        # Zarr reads what is not there as zeros, and leaves out chunks of nothing else.
+        if (~rgb.any(axis=(1, 2, 3)) & self.valid[start:stop]).any():
+            raise DataError(f"{self.key}: pixels are missing: {_COPY}")
+        return rgb
 
-    @property
+    @cached_property
     def valid(self) -> NDArray[np.bool_]:
         """bool (T,)."""
-        return np.asarray(self.group["valid"][...], bool)
+        valid = self._array("valid").astype(bool)
+        if not valid.any():  # nothing is prepared without a face
+            raise DataError(f"{self.key}: it does not say where the face was: {_COPY}")
+        valid.setflags(write=False)
+        return valid
 
     @property
     def bvp(self) -> NDArray[np.float32]:
         """float32 (T,): the reference at the crops' times, NaN where there is none."""
-        return np.asarray(self.group["bvp"][...], np.float32)
+        bvp = self._array("bvp").astype(np.float32)
+        if not bvp.any():
+            raise DataError(f"{self.key}: the reference is missing: {_COPY}")
+        return bvp
 
     @property
     def references(self) -> dict[str, Signal]:
         """The references as recorded, on their own times."""
-        group = self.group.get("references", {})
-        return {name: Signal(*np.asarray(group[name][...])) for name in sorted(group)}
+        names = sorted(self.group.get("references", {}))
+        try:
+            return {name: Signal(*self._array(f"references/{name}")) for name in names}
+        except InvalidInputError as error:  # times of zeros
+            raise DataError(f"{self.key}: a reference is missing or damaged ({error}): {_COPY}") from error
+
+    def _array(self, name: str, part: slice | EllipsisType = ...) -> NDArray[Any]:
+        try:
+            return np.asarray(self.group[name][part])
+        except (KeyError, ValueError, RuntimeError, OSError) as error:
+            raise DataError(f"{self.key}: {name} cannot be read ({error}): {_COPY}") from error
 
     def clip(self) -> Clip:
         """The whole recording as model input."""
@@ -280,7 +303,10 @@ class Store:
     def __getitem__(self, key: str) -> StoreItem:
         if key not in self.keys:
             raise UnknownNameError("recording", key, self.keys)
-        group = self._root[key]
+        try:
+            group = self._root[key]
+        except KeyError:
+            raise DataError(f"{self.path}: recording {key} is in its manifest and not in its folder: {_COPY}") from None
         a = group.attrs
         return StoreItem(
             key,
@@ -296,7 +322,7 @@ class Store:
     @property
     def splits(self) -> list[str]:
         """Names of the stored splits."""
-        return [name for name in (self.manifest or {}).get("splits", {}) if name != "seed"]
+        return [name for name in (self.manifest or {}).get("splits", {}) if name not in ("seed", "folds")]
 
     def split(self, name: str, fold: int | str | None = None) -> dict[str, list[str]]:
         """Part → persons of a stored split.

@@ -185,14 +185,14 @@ def _beside(video: Path) -> Path:
     if own.exists():
         return own
     shared = video.with_name("reference.csv")
-    others = [p for p in video.parent.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p != video]
+    others = [p for p in video.parent.glob("[!.]*") if p.suffix.lower() in VIDEO_SUFFIXES and p != video]
     if shared.exists() and not others:
         return shared
     raise DataError(f"{video}: no reference beside it; expected {own.name} with columns time and bvp or hr_bpm")
 
 
 def _folder(folder: Path) -> list[FileSource]:
-    videos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    videos = sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
     if not videos:
         raise DataError(f"{folder}: no video in this folder and no {MANIFEST}")
     names = [video.relative_to(folder).with_suffix("").as_posix() for video in videos]

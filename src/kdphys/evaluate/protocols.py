@@ -33,6 +33,8 @@ REFERENCE_SHARE = 0.85
 #: Reference heart rates outside are readings that the device did not take (0, 255, …), beats per minute.
 PLAUSIBLE_BPM = (20.0, 250.0)
 _REFERENCE_FS = 60.0
+# A reading of the heart rate speaks for so long before and after it, seconds: at least, and at most.
+_REACH_S = (2.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -194,12 +196,15 @@ class Reference:
         assert self.hr_bpm is not None
         times, values = self.hr_bpm.times, self.hr_bpm.values
         low, high = PLAUSIBLE_BPM
-        inside = (times >= t0) & (times < t1) & (values >= low) & (values <= high)
+        taken = (values >= low) & (values <= high)
+        inside = taken & (times >= t0) & (times < t1)
         if not inside.any():
             return None
-        # Each reading speaks for the time around it, at most 2 s to each side.
-        seen = np.concatenate([[t0 - 2.0], times[inside], [t1 + 2.0]])
-        missing = float(np.maximum(np.diff(seen) - 4.0, 0.0).sum())
+        # Each reading speaks for the time around it, half of the way to the next as a rule.
+        reach = float(np.clip(np.median(np.diff(times)) / 2, *_REACH_S)) if len(times) > 1 else _REACH_S[0]
+        near = taken & (times > t0 - reach) & (times < t1 + reach)
+        seen = np.concatenate([[t0 - reach], times[near], [t1 + reach]])
+        missing = float(np.maximum(np.diff(seen) - 2 * reach, 0.0).sum())
         return float(values[inside].mean()) if missing <= (1 - REFERENCE_SHARE) * (t1 - t0) else None
 
     def wave(self, times: Floats) -> Floats | None:

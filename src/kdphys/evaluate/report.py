@@ -21,6 +21,7 @@ from kdphys.evaluate.metrics import Metric, RiskCoverage
 
 #: Version of the JSON layout: the first number changes when readers would break.
 SCHEMA_VERSION = "1.0"
+_PICTURES = ("bland-altman-*.png", "risk-coverage-*.png")
 _NO_SPLIT = (
     "No training split was given: every recording was evaluated. That is right for methods that are not trained; a "
     "trained method must not have seen these subjects."
@@ -174,6 +175,8 @@ class Report:
                 text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
                 (part / "report.json").write_text(text + "\n", encoding="utf-8")
                 (part / "report.md").write_text(self.to_markdown(pictures), encoding="utf-8")
+                for old in [p for pattern in _PICTURES for p in folder.glob(pattern)]:
+                    old.unlink()  # of the report that is overwritten
                 return [p.replace(folder / p.name) for p in sorted(part.iterdir())]
         except OSError as error:
             raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error

@@ -10,10 +10,11 @@ import numpy as np
 
 from kdphys.classical.toolbox import TOOLBOX_METHODS, toolbox
 from kdphys.containers import Pulse, Recording, RgbTrace, Signal, Video
+from kdphys.dsp import MAX_GAP_S
 from kdphys.errors import UNEXPECTED, InvalidInputError, KDPhysError
 from kdphys.evaluate.aggregate import Group
 from kdphys.evaluate.prepared import Prepared
-from kdphys.evaluate.protocols import PROTOCOLS, Reference, Score, kdphys_scores, toolbox_score
+from kdphys.evaluate.protocols import PROTOCOLS, REFERENCE_SHARE, Reference, Score, kdphys_scores, toolbox_score
 from kdphys.evaluate.report import Failure, Report
 from kdphys.pipeline import FS, Extraction, extract, no_trace, person_pulse
 from kdphys.pulse.engines import ClipMethod
@@ -231,26 +232,29 @@ class _Job:
 
     def _toolbox(self, take: Take, method: str, pulse: Pulse) -> list[tuple[tuple[str, str, str], list[Score], int]]:
         key = ("toolbox", method, "whole")
-        if "bvp" not in take.references:
+        bvp, trace = take.references.get("bvp"), take.trace
+        if bvp is None or len(bvp.times) < 2:
             return [(key, [], 1)]
-        trace = take.trace
-        label = take.references["bvp"].at(trace.times)
-        known = np.flatnonzero(np.isfinite(label))
-        valid = trace.valid
-        if len(known) == 0 or not valid.any():
+        valid, spanned = trace.valid, (trace.times >= bvp.times[0]) & (trace.times <= bvp.times[-1])
+        after = np.clip(np.searchsorted(bvp.times, trace.times), 1, len(bvp.times) - 1)
+        known = spanned & (bvp.times[after] - bvp.times[after - 1] <= MAX_GAP_S)
+        if known.sum() < REFERENCE_SHARE * len(trace.times) or not valid.any():
             return [(key, [], 1)]
-        inside = slice(int(known[0]), int(known[-1]) + 1)
+        first, last = np.flatnonzero(spanned)[[0, -1]]
+        inside = slice(int(first), int(last) + 1)
         t = trace.times[inside]
-        gaps = int((~valid[inside]).sum())
-        if gaps and method == self.methods[0].name:  # once a recording
-            self.notes.append(f"{take.name}: toolbox protocol: {gaps} of {len(t)} samples without a face interpolated")
+        if method == self.methods[0].name:  # once a recording
+            for there, what in ((valid, "a face"), (known, "a reference")):
+                gaps = int((~there[inside]).sum())
+                if gaps:
+                    text = f"{take.name}: toolbox protocol: {gaps} of {len(t)} samples without {what} bridged"
+                    self.notes.append(text)
         if method in TOOLBOX_METHODS:
             rgb = np.stack([np.interp(t, trace.times[valid], trace.rgb[valid, c]) for c in range(3)], axis=1)
             wave = toolbox(method, rgb, trace.fs)
         else:
             wave = pulse.bvp[inside]
-        label = np.interp(t, trace.times[known], label[known])
-        result = toolbox_score(wave, label, trace.fs)
+        result = toolbox_score(wave, bvp.at(t), trace.fs)
         score = Score(
             take.name,
             take.subject,

@@ -39,7 +39,8 @@ class ImageFolder(Video):
     Times come from ``times`` or ``fs``, in order of name (2 before 10); or from ``timestamps.csv`` or ``.txt`` in the
     folder (one time in seconds a line in order of name, or ``name,time``); or from names that end in nanoseconds (19
     digits, as from 1970), counted from the first. A single image needs none. An image that cannot be decoded, or of
-    several pages, is left out and said in :attr:`notes`. EXIF rotations are applied, EXIF mirror images are not known.
+    several pages, is left out and said in :attr:`notes`; hidden files are not looked at. EXIF rotations are applied,
+    EXIF mirror images are not known.
 
     Args:
         path: of the folder, or of one image.
@@ -59,7 +60,7 @@ class ImageFolder(Video):
         self.path = Path(path)
         self.name = self.path.name
         self._losses = Losses()
-        inside = [self.path] if self.path.is_file() else [p for p in self.path.iterdir() if not p.is_dir()]
+        inside = [self.path] if self.path.is_file() else [p for p in self.path.glob("[!.]*") if not p.is_dir()]
         files = sorted((p for p in inside if p.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
         if not files:
             raise VideoError(f"{path}: no images in this folder (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")

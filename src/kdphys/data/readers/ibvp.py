@@ -49,7 +49,8 @@ class Ibvp(Reader):
         notes=(
             "The CSV has no times: its rate is the usual one (25–1000 Hz) that its length and that of the video agree "
             "on within 2 %; a label that fits none is refused.",
-            "The times of frames come from the numbers in their names: a lost frame is a gap.",
+            "The times of frames come from the numbers in their names: a lost frame is a gap. Time begins with the "
+            "first image that is there: a copy that lacks the first ones has its labels late by as much.",
         ),
     )
 
@@ -68,7 +69,7 @@ class Ibvp(Reader):
         if rows.shape[1] < 4:
             raise DataError(f"{path}: expected BVP in column 1 and quality in column 4, got {rows.shape[1]} columns")
         pictures = take.path("video")
-        images = sorted(pictures.glob("*.bmp"))
+        images = sorted(pictures.glob("[!.]*.bmp"))
         if not images:
             raise DataError(f"missing video: no BMP in {pictures}")
         times = _frame_times(images)

@@ -63,10 +63,10 @@ class Pure(Reader):
         label = take.path("label")
         content = _parse(label)
         pictures = take.path("video")
-        stamps = sorted(_stamp(p) for p in pictures.glob("*.png"))
+        names = sorted(pictures.glob("[!.]*.png"))
+        stamps = sorted(_stamp(p) for p in names)
         if not stamps:
             raise DataError(f"missing video: no PNG in {pictures}")
-        names = sorted(p for p in pictures.glob("*.png"))
         video = read_video(pictures, times=[(_stamp(p) - stamps[0]) / 1e9 for p in names])
         video.fps = 30.0
         if content["/Image"]:
