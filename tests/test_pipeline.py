@@ -136,8 +136,52 @@ def test_dark_and_over_exposed_faces_say_so(demo_frames: list[Frame]) -> None:
     bright = np.clip(levels * 1.4 + 80, 0, 255).astype(np.uint8)[small]
     assert kdphys.measure(kdphys.read_video(bright, fs=30.0)).reasons == ("over-exposed",)
     dark = (levels * 0.08).astype(np.uint8)[small]
-    reasons = kdphys.measure(kdphys.read_video(dark, fs=30.0)).reasons
-    assert reasons in (("too dark",), ("no face",))
+    result = kdphys.measure(kdphys.read_video(dark, fs=30.0))
+    assert result.reasons == ("too dark",)
+    assert result.sqi <= 0.5, "whatever the wave looks like"
+
+
+@pytest.mark.parametrize("gain", [(0.05, 0.05, 0.05), (1.0, 0.6, 0.05)])
+def test_skin_that_is_too_dark_to_use_is_judged_all_the_same(gain: tuple[float, ...], demo_frames: list[Frame]) -> None:
+    """A loop of 1.6 s in which no pixel has all its colours: the network sees the loop, so must its judge."""
+    small = [(frame.rgb[::2, ::2] * gain).astype(np.uint8) for frame in demo_frames[:48]]
+    for method in ("student", "pos"):
+        reasons = kdphys.measure(kdphys.read_video(np.stack((small * 7)[:330]), fs=30.0), method).reasons
+        assert reasons == (("too dark",) if gain[0] < 1 else ("repeating picture",)), method
+
+
+def test_a_loop_that_is_hidden_for_a_moment_is_still_one(demo_frames: list[Frame]) -> None:
+    pictures = [demo_frames[k % 48].rgb[::2, ::2] for k in range(360)]
+    pictures[170:190] = [np.zeros_like(pictures[0])] * 20
+    student = kdphys.load_method("student")
+    assert isinstance(student, ClipMethod)
+    extraction = extract(kdphys.read_video(np.stack(pictures), fs=30.0), open_sink=student.open)
+    for method in ("student", "pos"):
+        pulse = person_pulse(extraction, extraction.persons[0], kdphys.load_method(method))
+        vitals = kdphys.measure_vitals(pulse)
+        assert 0.85 < pulse.valid.mean() < 1
+        assert vitals.reasons == ("repeating picture",), method
+        assert all(w.hr_bpm is None for w in vitals.course)
+
+
+@pytest.mark.parametrize("depth", [0.003, 0.01])
+def test_bands_of_a_mains_lamp_are_no_loop(depth: float, demo_frames: list[Frame], truth: float) -> None:
+    """100 Hz under a rolling shutter of 28 ms: bands that come back 10 times a second."""
+    rng = np.random.default_rng(0)
+    small = [frame.rgb[::2, ::2] for frame in demo_frames[:330]]
+    rows = np.arange(len(small[0]))[:, None, None] / len(small[0]) * 0.028
+    pictures = []
+    for k, picture in enumerate(small):
+        lit = picture * (1 + depth * np.sin(2 * np.pi * 100.03 * (k / 30 + rows))) + rng.normal(0, 1, picture.shape)
+        pictures.append(lit.round().clip(0, 255).astype(np.uint8))
+    assert kdphys.measure(kdphys.read_video(np.stack(pictures), fs=30.0)).hr_bpm == pytest.approx(truth, abs=2)
+
+
+def test_a_named_region_is_all_that_is_looked_at(demo_frames: list[Frame]) -> None:
+    """A strip of six pixels of shirt below the chin."""
+    video = kdphys.read_video(np.stack([frame.rgb for frame in demo_frames[:240]]), fs=30.0)
+    for method in ("student", "pos"):
+        assert kdphys.measure(video, method, roi=(250, 330, 390, 336)).hr_bpm is None, method
 
 
 def test_face_that_hides_is_missing_not_stale(demo_frames: list[Frame]) -> None:

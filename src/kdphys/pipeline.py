@@ -356,7 +356,7 @@ def measure_all(
         extraction.seconds["method"] = extraction.seconds.get("method", 0.0) + time.perf_counter() - began
         began = time.perf_counter()
         vitals = measure_vitals(pulse, window_s, step_s)
-        if person is not None and not trace.valid.any() and 0 < extraction.fps < MIN_FPS:  # each frame a gap
+        if person is not None and not pulse.valid.any() and 0 < extraction.fps < MIN_FPS:  # each frame a gap
             vitals = replace(vitals, hr=replace(vitals.hr, reason="fs too low"), reasons=("fs too low",))
         extraction.seconds["vitals"] = extraction.seconds.get("vitals", 0.0) + time.perf_counter() - began
         track, portrait = (person.track, person.portrait) if person else (None, None)

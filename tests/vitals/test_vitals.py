@@ -334,3 +334,55 @@ def test_weaker_pulse_less_confidence() -> None:
         scores.append(np.mean([Judge(p)(0, 300).sqi for p in pulses]))
     assert scores[0] > scores[1] > scores[2]
     assert scores[0] > SQI_THRESHOLD > scores[2]
+
+
+@pytest.mark.parametrize("breaths", [4.0, 5.0, 5.5])
+def test_breathing_too_slow_for_the_band_is_not_told_as_its_double(breaths: float) -> None:
+    t = np.arange(120 * 30) / 30
+    breath = np.sin(2 * np.pi * breaths / 60 * t) + 0.35 * np.sin(4 * np.pi * breaths / 60 * t)
+    rate = 65 / 60 * (1 + 0.04 * breath)
+    phase = 2 * np.pi * np.cumsum(rate) / 30
+    wave = (np.sin(phase) + 0.35 * np.sin(2 * phase + 0.6)) * (1 + 0.25 * breath)
+    assert measure_vitals(Pulse(wave, 30.0)).rr_brpm is None
+
+
+@pytest.mark.parametrize(("hr", "breaths", "told"), [(50, 30, False), (60, 33, False), (50, 14, True), (80, 24, True)])
+def test_breathing_that_a_slow_heart_may_alias_is_not_told(hr: float, breaths: float, told: bool) -> None:
+    """Sampled once a beat, 30 breaths a minute look like 20 with a heart of 50."""
+    t = np.arange(90 * 30) / 30
+    f = breaths / 60
+    wave = pulse_wave(t, hr, f, 0.05) * (1 + 0.25 * np.sin(2 * np.pi * f * t))
+    rr = measure_vitals(Pulse(wave, 30.0)).rr
+    assert rr.value == (pytest.approx(breaths, abs=1.0) if told else None)
+    assert told or "look like" in (rr.reason or "")
+
+
+def test_power_of_the_intervals_does_not_grow_with_a_gap() -> None:
+    beats = ibis(300, 66)
+    whole = variability(rows(beats), 0, 0.9)
+    kept = rows(beats)
+    kept = kept[(kept[:, 0] < 100) | (kept[:, 0] > 200)]
+    gap = variability(kept, 0, 0.9)
+    for name in ("lf", "hf"):
+        assert gap[name].value == pytest.approx(whole[name].value, rel=0.15), name
+
+
+@pytest.mark.parametrize("hr", [206.0, 208.0, 210.0])
+def test_a_heart_above_the_band_is_not_told_at_its_edge(hr: float) -> None:
+    for seed in range(6):
+        for method in ("pos", "green"):
+            vitals = measure_vitals(load_method(method).pulse(face_trace(10, hr, seed=seed)))
+            assert vitals.hr_bpm is None or abs(vitals.hr_bpm - hr) <= 5
+
+
+def test_a_wave_of_few_samples_a_second_has_no_heart_rate() -> None:
+    t = np.arange(60) / 3
+    assert measure_vitals(Pulse(np.sin(2 * np.pi * 2.5 * t), 3.0)).reasons == ("fs too low",)
+
+
+@pytest.mark.parametrize("fps", [10.0, 25.0, 30.0])
+def test_six_seconds_are_enough_at_any_rate(fps: float) -> None:
+    """The last frame is shown for its time, too: 150 at 25 a second are 6 s, from the first to the last 5.96."""
+    last = 6 - 1 / fps
+    trace = face_trace(last + 1 / 30, 70.0)
+    assert measure_vitals(load_method("pos").pulse(trace)).reasons != ("too short",)

@@ -201,6 +201,18 @@ def test_export(measuring: Browser, tmp_path: Path) -> None:
     assert len(wave) > 200
 
 
+def test_old_numbers_go_when_no_pictures_come(measuring: Browser) -> None:
+    """As when another program takes the camera, or its cable is loose: the page is not told."""
+    assert look(measuring)["bpm"]
+    measuring.js("document.getElementById('video').pause()")
+    seen = measuring.wait(lambda: s if (s := look(measuring))["shown"] == "–" else None, "the silence", 8)
+    assert (seen["bpm"], seen["confidence"]) == ("", "–")
+    assert "no pictures come from the camera" in seen["status"]
+    assert seen["live"] == seen["status"]
+    measuring.js("document.getElementById('video').play()")
+    measuring.wait(lambda: look(measuring)["bpm"], "the pulse again", 40)
+
+
 def test_stop(measuring: Browser) -> None:
     measuring.js("document.getElementById('start').click()", gesture=True)
     seen = measuring.wait(lambda: s if (s := look(measuring))["state"] == "idle" else None, "the stop")

@@ -6,7 +6,7 @@ import type { ExportKind, FromWorker, MethodName } from "./protocol";
 import { byId, make, setText } from "./ui/dom";
 import { Readings } from "./ui/readings";
 import { Overlay } from "./ui/stage";
-import { INSECURE, aboutCamera } from "./ui/words";
+import { INSECURE, PAUSED, SILENT, aboutCamera } from "./ui/words";
 import { version } from "../package.json";
 
 type State = "loading" | "idle" | "opening" | "running" | "broken";
@@ -23,12 +23,15 @@ const exports: [HTMLButtonElement, ExportKind, string][] = [
   [byId("save-csv", HTMLButtonElement), "csv", "text/csv"],
   [byId("save-wave", HTMLButtonElement), "wave", "text/csv"],
 ];
+/** Without a picture for this long there is no heart rate to be shown, ms. */
+const STALE_MS = 3000;
 const METHOD_NAMES: Record<MethodName, string> = { student: "Student", pos: "POS" };
 
 const readings = new Readings();
 const overlay = new Overlay(byId("overlay", HTMLCanvasElement));
 let stream: MediaStream | null = null;
 let pump: Pump | null = null;
+let heard = 0; // when the worker was done with the newest frame, ms; infinite once that has been told
 let finished: number[] = []; // when the worker was done with frames, ms
 let state: State = "loading";
 
@@ -53,11 +56,12 @@ function hear(message: FromWorker): void {
     if (message.notes.length) complain(message.notes.join(" "));
   } else if (message.type === "done") {
     if (state !== "running") return;
+    heard = performance.now();
     overlay.draw(message.box, message.width, message.height);
     count(message.processed, message.ms);
   } else if (message.type === "update") {
     if (state !== "running") return;
-    readings.show(message.update);
+    if (Number.isFinite(heard)) readings.show(message.update);
     fps.dataset.cameraFps = message.update.fps.toFixed(2);
     for (const [button] of exports) button.disabled = false;
   } else if (message.type === "exported") {
@@ -67,6 +71,14 @@ function hear(message: FromWorker): void {
     if (state === "loading") become("broken");
     complain(`Something went wrong: ${message.message}`);
   }
+}
+
+/** Say once that there is nothing new; with the next picture the readings are there again. */
+function silence(text: string): void {
+  if (!Number.isFinite(heard)) return;
+  heard = Infinity;
+  overlay.clear();
+  readings.silence(text);
 }
 
 /** The rate of processed frames over the last 3 seconds. */
@@ -88,23 +100,34 @@ async function start(): Promise<void> {
     return;
   }
   become("opening");
+  const waiting = (): boolean => state === "opening"; // not when what is opened was lost on the way
   try {
-    stream = await openCamera(cameras.value);
-    video.srcObject = stream;
-    await video.play();
+    const opened = await openCamera(cameras.value);
+    opened.getVideoTracks()[0]?.addEventListener("ended", () => {
+      if (stream !== opened) return;
+      stop();
+      complain("The camera was disconnected. Connect it, then press Start again.");
+    });
+    stream = opened;
+    if (waiting()) {
+      video.srcObject = stream;
+      await video.play();
+    }
   } catch (error) {
+    if (!waiting()) return;
     stop();
     complain(aboutCamera(error));
     return;
   }
-  stream.getVideoTracks()[0]?.addEventListener("ended", () => {
+  if (waiting()) await fillCameras();
+  if (!waiting()) {
     stop();
-    complain("The camera was disconnected. Connect it, then press Start again.");
-  });
-  await fillCameras();
+    return;
+  }
   readings.reset();
   readings.status("Looking for your face.");
   finished = [];
+  heard = performance.now();
   engine.start(methods.value as MethodName);
   pump = new Pump(video, (t) => {
     engine.take(video, t).catch((error: unknown) => {
@@ -129,7 +152,7 @@ function stop(): void {
 
 async function fillCameras(): Promise<void> {
   const chosen = stream?.getVideoTracks()[0]?.getSettings().deviceId ?? cameras.value;
-  const found = await listCameras();
+  const found = await listCameras().catch(() => []); // the default camera is there in any case
   const named = found.filter(({ deviceId }) => deviceId);
   cameras.replaceChildren(new Option("Default camera", ""), ...named.map((c, k) => new Option(c.label || `Camera ${k + 1}`, c.deviceId)));
   if (named.some(({ deviceId }) => deviceId === chosen)) cameras.value = chosen;
@@ -164,8 +187,11 @@ theme.addEventListener("change", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => readings.redraw());
 addEventListener("resize", () => readings.redraw());
 document.addEventListener("visibilitychange", () => {
-  if (state === "running" && document.hidden) readings.status("Paused: browsers give no pictures to a page in the background.");
+  if (state === "running" && document.hidden) silence(PAUSED);
 });
+setInterval(() => {
+  if (state === "running" && performance.now() - heard > STALE_MS) silence(document.hidden ? PAUSED : SILENT);
+}, 500);
 if (navigator.mediaDevices) {
   navigator.mediaDevices.addEventListener("devicechange", () => void fillCameras());
   void fillCameras();

@@ -91,6 +91,19 @@ describe("a session", () => {
     expect(bvpCsv(session).split("\n").length).toBeGreaterThan(300);
   }, 60_000);
 
+  it("goes on when its clock is set back", async () => {
+    const session = open({ now: [BOX] });
+    const updates: Update[] = [];
+    for (let k = 0; k < 900; k++) {
+      const update = await session.push(person(k / 30, 72, HUE, 1), (k < 450 ? 1000 : 10) + k / 30);
+      if (update) updates.push(update);
+    }
+    expect(session.counts.late).toBe(30); // a second of doubt
+    expect(updates.at(-1)!.hr.hrBpm).toBeCloseTo(72, 0);
+    expect(updates.at(-1)!.t).toBeGreaterThan(28);
+    expect(await session.push(person(30, 72, HUE, 1), NaN)).toBeNull();
+  }, 60_000);
+
   it("does not forget, half a minute later, that the picture around the face beats with it", async () => {
     const session = open({ now: [BOX] });
     const reasons: (string | null)[] = [];

@@ -64,7 +64,7 @@ class Collector:
         """Take a frame with the face in ``box`` (x0, y0, x1, y1 in pixels)."""
         self.builder.add(frame, box)
         if self.sink is not None:
-            region = square(box, 1.0) if self.builder.whole else square(self._steady(frame, box), self.sink.box_scale)
+            region = box if self.builder.whole else square(self._steady(frame, box), self.sink.box_scale)
             self.sink.push(frame.t, crop(frame.rgb, region, self.sink.size))
         self.times.append(frame.t)
         self._boxes.extend(float(v) for v in box)

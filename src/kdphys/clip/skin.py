@@ -30,7 +30,8 @@ def _prior() -> NDArray[np.float32]:
     return np.asarray(np.clip((1.0 - radius) / 0.15, 0, 1), np.float32)
 
 
-_PRIOR = _prior()
+#: Where in the face box a face is, float32 (64, 64), 0–1.
+OVAL = _prior()
 _CORE = np.zeros((SIZE, SIZE), bool)
 _CORE[int(0.40 * SIZE) : int(0.72 * SIZE), int(0.22 * SIZE) : int(0.78 * SIZE)] = True
 
@@ -82,7 +83,7 @@ class SkinWeights:
         centre = np.median(core, axis=0)
         spread = 1.4826 * np.median(np.abs(core - centre), axis=0) + np.float32(0.012)
         distance = (((features - centre) / (3.0 * spread)) ** 2).sum(axis=2)
-        weights = np.exp(-0.5 * distance) * usable * _PRIOR
+        weights = np.exp(-0.5 * distance) * usable * OVAL
         return np.asarray(weights, np.float32)
 
 

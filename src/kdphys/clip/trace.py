@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import LUMA, crop, square, surround
-from kdphys.clip.skin import GRID, SIZE, SkinWeights, brightest, skin_means
+from kdphys.clip.skin import GRID, OVAL, SIZE, SkinWeights, brightest, skin_means
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
 
@@ -72,7 +72,7 @@ class TraceBuilder:
         return self._count
 
     def add(self, frame: Frame, box: Floats) -> None:
-        """Take a frame and the face box (x0, y0, x1, y1) in it. A face without any usable skin counts as missing.
+        """Take a frame and the face box (x0, y0, x1, y1) in it. Where no skin is usable, all of the face counts.
 
         Corners are whole pixels: what is interpolated between pixels loses the noise that tells a living picture from
         one that repeats itself.
@@ -92,6 +92,8 @@ class TraceBuilder:
         """
         weights = np.ones((SIZE, SIZE), np.float32) if self.whole else self._skin.update(face, t)
         mean, patches = skin_means(face, weights)
+        if not np.isfinite(mean).all():  # too dark or too bright, which the evidence must show
+            mean, patches = skin_means(face, OVAL)
         motion = 0.0
         self._unit = self._unit or max(float(box[2] - box[0]), 1.0)
         x0, y0, x1, y1 = (float(v) for v in box)
@@ -103,8 +105,6 @@ class TraceBuilder:
             if t - last <= MAX_GAP_S:
                 self._rate = 1.0 / max(t - last, 1e-6)
         self._last = (t, np.array(box, float))
-        if not np.isfinite(mean).all():
-            return
         there = np.isfinite(patches).all(axis=1)
         self._held[there] = patches[there]
         self._seen += there

@@ -49,7 +49,7 @@ class LiveSignal:
             self._opened = max(self._number(frame.t), self._first)
         self._trace.add(frame, box)
         if self._wave.size is not None:
-            region = square(box, 1.0) if self._whole else square(self._steady(frame, box), self._wave.box_scale)
+            region = box if self._whole else square(self._steady(frame, box), self._wave.box_scale)
             for block in self._crops.push(frame.t, crop(frame.rgb, region, self._wave.size)):
                 self._wave.take(block)
         self._put()

@@ -120,10 +120,10 @@ def _band_powers(times: Floats, ibi: Floats) -> tuple[float, float]:
         return float("nan"), float("nan")
     count = max(int(np.ceil(span / _SEGMENT_S)), 1)
     part = np.minimum((times - start) / span * count, count - 1).astype(int)
-    powers = [_lomb(times[part == k], ibi[part == k]) for k in range(count) if (part == k).sum() >= 8]
-    if not powers:
+    segments = [(times[part == k], ibi[part == k]) for k in range(count) if (part == k).sum() >= 8]
+    if not segments:
         return float("nan"), float("nan")
-    lf, hf = np.mean(powers, axis=0)
+    lf, hf = np.average([_lomb(*s) for s in segments], axis=0, weights=[s[1].sum() for s in segments])
     return float(lf), float(hf)
 
 
@@ -134,6 +134,7 @@ def _lomb(times: Floats, ibi: Floats) -> tuple[float, float]:
     step = 1 / (4 * span)
     f = np.arange(_LF[0], _HF[1], step)
     x = ibi - np.polyval(np.polyfit(t, ibi, 1), t)
-    density = signal.lombscargle(t, x, 2 * np.pi * f) * 2 * span / len(x)  # ms²/Hz, one-sided
+    # ms²/Hz, one-sided; the time between samples is that of an interval: gaps hold none
+    density = signal.lombscargle(t, x, 2 * np.pi * f) * 2 * float(ibi.mean()) / 1000
     lf, hf = (float(density[(f >= a) & (f < b)].sum() * step) for a, b in (_LF, _HF))
     return lf, hf

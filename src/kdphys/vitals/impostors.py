@@ -19,6 +19,8 @@ BIN_HZ = 0.25 / 60
 _NOISE_HZ = 5.0
 _SAME = 0.65
 _SAME_AGAIN = 0.4
+#: Bins to each side of a line that Hann's window spreads it over.
+_LINE = 2
 #: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
 #: much of what happens there in the pulse's band happens at this rate.
 _LIT = 0.4
@@ -35,6 +37,8 @@ _NODDING = 0.5
 _GREY = 0.05
 #: Below this difference between the mean colours, grey levels, a picture has no colour.
 _COLOURED = 3.0
+#: Up to this share of a window may be missing: it is bridged.
+MISSING = 0.15
 
 
 def impostor(
@@ -77,34 +81,54 @@ def _repeats(evidence: Evidence, start: int, stop: int, fs: float) -> bool:
     """
     if evidence.patches.shape[1] < 4 or fs < 2.5 * _NOISE_HZ:
         return False
-    patches = evidence.patches[start:stop].astype(np.float64)
-    if not np.isfinite(patches).all():
+    given = evidence.patches[start:stop]
+    patches = _filled(given.reshape(len(given), -1).astype(np.float64))
+    if patches is None:
         return False
-    n = len(patches)
+    n, patches = len(patches), patches.reshape(given.shape)
+    there = np.asarray(np.isfinite(given).all(axis=(1, 2)), np.float64)
     level = np.maximum(patches.mean(axis=0), 1e-9)
     relative = patches / level
     x = ((relative - relative.mean(axis=1, keepdims=True)) * level).reshape(n, -1)
     z = np.fft.rfft((x - x.mean(axis=0)) * np.hanning(n)[:, None], axis=0)
     z[np.fft.rfftfreq(n, 1 / fs) < _NOISE_HZ] = 0.0
+    # The strongest line: a mains lamp under a rolling shutter makes bands that come back as a loop does, at one rate.
+    line = int((np.abs(z) ** 2).sum(axis=1).argmax())
+    z[max(line - _LINE, 0) : line + _LINE + 1] = 0.0
     x = np.fft.irfft(z, n, axis=0)
     spread = x.std(axis=0)
-    x = x[:, spread > 0.003] / spread[spread > 0.003]
+    x = x[:, spread > 0.003] / spread[spread > 0.003] * there[:, None]
     if x.shape[1] == 0:
         return False
-    # Mean squared difference at every lag, from autocorrelations: |a|² + |b|² − 2ab over the overlap.
-    nfft = 1 << int(np.ceil(np.log2(2 * n)))
-    cross = np.fft.irfft((np.abs(np.fft.rfft(x, nfft, axis=0)) ** 2).sum(axis=1), nfft)[:n]
-    energy = np.concatenate([[0.0], np.cumsum((x**2).sum(axis=1))])
+    # Mean squared difference at every lag, from correlations: |a|² + |b|² − 2ab over what is there of both copies.
     lags = np.arange(int(0.25 * fs), n // 2)
-    both = energy[n - lags] + energy[n] - energy[lags]
+    cross, both = _products(x, there, lags)
     # The taper weighs the two copies differently; what it does to equal pictures is divided out.
-    taper = np.hanning(n) ** 2
-    weight = np.correlate(np.sqrt(taper), np.sqrt(taper), mode="full")[n - 1 :][lags]
-    likeness = 2 * cross[lags] / np.maximum(both, 1e-12)
-    under = np.concatenate([[0.0], np.cumsum(taper)])
-    ceiling = 2 * weight / (under[n - lags] + under[n] - under[lags])
-    alike = likeness / ceiling
+    weight, under = _products((np.hanning(n) * there)[:, None], there, lags)
+    alike = (cross / np.maximum(both, 1e-12)) / (weight / np.maximum(under, 1e-12))
     return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
+
+
+def _products(x: Floats, there: Floats, lags: NDArray[np.int_]) -> tuple[Floats, Floats]:
+    """Of waves (T, N) and themselves some samples later: Σ 2ab, and Σ (a² + b²) where both are there."""
+    n = len(x)
+    nfft = 1 << int(np.ceil(np.log2(2 * n)))
+    cross = np.fft.irfft((np.abs(np.fft.rfft(x, nfft, axis=0)) ** 2).sum(axis=1), nfft)
+    energy, mask = np.fft.rfft((x**2).sum(axis=1), nfft), np.fft.rfft(there, nfft)
+    both = np.fft.irfft(2 * np.real(energy * np.conj(mask)), nfft)
+    return 2 * cross[lags], both[lags]
+
+
+def _filled(series: Floats) -> Floats | None:
+    """A series (T, …) with what is missing bridged by straight lines; None where too much is missing."""
+    flat = series.reshape(len(series), -1)
+    seen = np.isfinite(flat).all(axis=1)
+    if seen.mean() < 1 - MISSING:
+        return None
+    if seen.all():
+        return series
+    at = np.arange(len(flat))
+    return np.stack([np.interp(at, at[seen], column[seen]) for column in flat.T], axis=1).reshape(series.shape)
 
 
 def _rhythm(alike: Floats, first: int) -> float:
@@ -120,10 +144,10 @@ def _rhythm(alike: Floats, first: int) -> float:
 
 def _flickers(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
     """Whether what beats at ``f0`` (Hz) is the light, or the encoder: the picture around the face beats with it."""
-    series = np.stack([evidence.luma[start:stop], evidence.surround[start:stop]])
-    if not np.isfinite(series).all() or float(series.mean(axis=1).min()) < 1.0:
+    series = _filled(np.stack([evidence.luma[start:stop], evidence.surround[start:stop]], axis=1))
+    if series is None or float(series.mean(axis=0).min()) < 1.0:
         return False
-    x = np.stack([band(s / s.mean() - 1.0, fs) for s in series])
+    x = np.stack([band(s / s.mean() - 1.0, fs) for s in series.T])
     face, around = _tone(x, fs, f0)
     # In step, and not much fainter than in the face.
     if float(np.real(around * np.conj(face))) < _LIT * float(np.abs(face)) ** 2:
@@ -136,21 +160,21 @@ def _is_grey(evidence: Evidence, start: int, stop: int, fs: float, f0: float) ->
 
     A camera without colour shows nothing else, so there it cannot be told.
     """
-    colour = evidence.rgb[start:stop].T
-    if not np.isfinite(colour).all() or float(colour.mean(axis=1).min()) < 1.0:
+    colour = _filled(evidence.rgb[start:stop])
+    if colour is None or float(colour.mean(axis=0).min()) < 1.0:
         return False
-    if float(np.ptp(colour.mean(axis=1))) < _COLOURED:
+    if float(np.ptp(colour.mean(axis=0))) < _COLOURED:
         return False
-    tones = _tone(np.stack([band(c / c.mean() - 1.0, fs) for c in colour]), fs, f0)
+    tones = _tone(np.stack([band(c / c.mean() - 1.0, fs) for c in colour.T]), fs, f0)
     return float(np.abs(tones - tones.mean()).max()) < _GREY * float(np.abs(tones.mean()))
 
 
 def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
     """Whether the head nods, sways, bounces, comes and goes at ``f0`` (Hz), and does hardly anything else."""
-    if not np.isfinite(evidence.place[start:stop]).all():
+    place = _filled(evidence.place[start:stop])
+    if place is None:
         return False
-    place = evidence.place[start:stop].T
-    x = np.stack([band(p - p.mean(), fs) for p in place])
+    x = np.stack([band(p - p.mean(), fs) for p in place.T])
     return float(np.linalg.norm(_tone(x, fs, f0))) > _NOD and _share_at(x, fs, f0) > _NODDING
 
 

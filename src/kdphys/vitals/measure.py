@@ -18,6 +18,8 @@ from kdphys.vitals.result import REASONS, Estimate, HrWindow, Vitals
 
 #: A recording up to this long is judged as one stretch, a longer one by the median of its windows, seconds.
 _WHOLE_S = 30.0
+#: The last frame is shown for as long as one is, seconds: that much a recording may lack.
+_LAST_S = 0.1
 
 
 def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) -> Vitals:
@@ -68,7 +70,7 @@ def _whole(pulse: Pulse, course: list[HrWindow], duration: float) -> HrWindow:
     if not pulse.valid.any():
         return HrWindow(t0, t1, None, 0.0, "no face" if duration >= MIN_HR_S else "too short")
     first, last = np.flatnonzero(pulse.valid)[[0, -1]]
-    if (last + 1 - first) / pulse.fs < MIN_HR_S - 0.5 / pulse.fs:
+    if (last + 1 - first) / pulse.fs < MIN_HR_S - _LAST_S:
         return HrWindow(t0, t1, None, 0.0, "too short")
     if duration <= _WHOLE_S or not course:
         if pulse.valid[first : last + 1].mean() < 0.85:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, Pulse
 from kdphys.dsp import HR_BAND_BPM, heart_frequency, heart_spectrum, pulse_frequency, runs, spectrum
-from kdphys.vitals.impostors import BIN_HZ, band, impostor, near
+from kdphys.vitals.impostors import BIN_HZ, MISSING, band, impostor, near
 
 Floats = NDArray[np.floating[Any]]
 
@@ -38,6 +38,10 @@ _DARK_LUMA = 22.0
 #: is believed.
 _CLIPPED_SHARE, _BLIND_SHARE = 0.35, 0.6
 _MOTION = 0.25
+#: An SQI where nothing is believed is no higher than this.
+_BLIND_SQI = 0.5
+#: Half of the width of a peak and of its first sidelobe, in bins of the window.
+_LOBE = 2.5
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,9 @@ class Judge:
         pulse, evidence = self.pulse, self.pulse.evidence
         valid = pulse.valid[start:stop]
         fs = pulse.fs
-        if valid.mean() < 0.85:
+        if valid.mean() < 1 - MISSING or not _is_covered(evidence, start, stop):
             return Quality(None, 0.0, "no face", {})
-        if _is_slow(evidence, start, stop):
+        if fs < MIN_FPS - _CLOCK_FPS or _is_slow(evidence, start, stop):
             return Quality(None, 0.0, "fs too low", {})
         reason = _exposure(evidence, start, stop, _BLIND_SHARE)
         seen = self.look(start, stop)
@@ -101,9 +105,13 @@ class Judge:
         f0, features = seen
         kind = "face" if self._patches is not None else "trace"
         sqi = _score(features, kind, pulse.method)
-        if reason is None and evidence is not None:
+        if reason is not None:
+            sqi = min(sqi, _BLIND_SQI)
+        elif evidence is not None:
             reason = impostor(evidence, start, stop, fs, f0, pulse.method in CONTACT_METHODS, sqi)
             sqi = sqi if reason is None else 0.0
+        if reason is None and _is_beyond(pulse, start, stop, f0):
+            reason, sqi = "no periodic component", 0.0
         if reason is None and not sqi >= SQI_THRESHOLD:
             moving = features["motion"] > np.log10(_MOTION)
             weak = "too much motion" if moving else "no periodic component"
@@ -151,6 +159,22 @@ def _chroma(patches: NDArray[Any], fs: float) -> NDArray[np.float32]:
         s = np.stack([x[..., 1] - x[..., 2], x[..., 1] + x[..., 2] - 2.0 * x[..., 0]], axis=1)
         out[:, :, first : first + 4] = band(s, fs).swapaxes(0, 1)
     return out
+
+
+def _is_covered(evidence: Evidence | None, start: int, stop: int) -> bool:
+    """Whether what was seen beside the pulse is known for as much of a window as the pulse must be."""
+    return evidence is None or float(np.isfinite(evidence.rgb[start:stop]).all(axis=1).mean()) >= 1 - MISSING
+
+
+def _is_beyond(pulse: Pulse, start: int, stop: int, f0: float) -> bool:
+    """Whether the peak at ``f0`` (Hz) may be the slope of a higher one, above the rates that are looked for."""
+    bvp = np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)
+    frequencies, power = heart_spectrum(bvp, pulse.fs, BIN_HZ)
+    high = HR_BAND_BPM[1] / 60
+    beyond = (
+        (frequencies > high) & (frequencies <= high + _LOBE * pulse.fs / len(bvp)) & ~near(frequencies, 2 * f0, 0.15)
+    )
+    return float(power[beyond].max(initial=0.0)) > float(np.interp(f0, frequencies, power))
 
 
 def _is_slow(evidence: Evidence | None, start: int, stop: int) -> bool:

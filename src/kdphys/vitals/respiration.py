@@ -31,6 +31,11 @@ _SHARE = 0.35
 _NOISE = 0.6
 #: Two beats further apart than this have a gap between them, seconds.
 _GAP_S = 4.0
+#: Smoothness of the trends that are taken out (see :func:`kdphys.dsp.detrend`), below 8.5 and below 3 breaths a minute.
+_TREND, _SLOW_TREND = 20.0, 160.0
+#: Sampled once a beat, R breaths a minute look like HR − R. Up to this rate, that of somebody at rest, the slower one
+#: of the two is meant; above, the baseline, which is sampled by the camera, must be among those that agree.
+_REST_BRPM = 16.0
 
 
 def respiration(pulse: Pulse, beats: Floats, intervals: Floats, sqi: float) -> Estimate:
@@ -53,17 +58,22 @@ def respiration(pulse: Pulse, beats: Floats, intervals: Floats, sqi: float) -> E
         return Estimate.refused("brpm", MIN_RR_S, reason)
     window = (float(beats[0]), float(beats[-1]))
     intervals = intervals[(intervals[:, 0] > window[0]) & (intervals[:, 0] <= window[1])]
-    found = [_rate(wave) for wave in _modulations(pulse, beats, intervals) if wave is not None]
-    good = [(rate, share) for rate, share in found if share >= _SHARE]
-    best: list[tuple[float, float]] = []
-    for rate, _ in good:
-        near = [pair for pair in good if abs(pair[0] - rate) <= _AGREE_BRPM / 2]
-        if (len(near), sum(p[1] for p in near)) > (len(best), sum(p[1] for p in best)):
+    found = {name: _rate(wave) for name, wave in _modulations(pulse, beats, intervals).items()}
+    good = {name: pair for name, pair in found.items() if pair[1] >= _SHARE}
+    best: dict[str, tuple[float, float]] = {}
+    for rate, _ in good.values():
+        near = {name: pair for name, pair in good.items() if abs(pair[0] - rate) <= _AGREE_BRPM / 2}
+        if (len(near), sum(p[1] for p in near.values())) > (len(best), sum(p[1] for p in best.values())):
             best = near
     if len(best) < 2:
         return Estimate.refused("brpm", MIN_RR_S, "the modulations of the pulse do not agree", window)
-    rates, shares = np.array(best).T
-    return Estimate(float(np.average(rates, weights=shares)), "brpm", window, float(shares.mean()) * sqi, MIN_RR_S)
+    rates, shares = np.array(list(best.values())).T
+    rate = float(np.average(rates, weights=shares))
+    other = 60.0 / float(np.median(np.diff(beats))) - rate
+    if rate > _REST_BRPM and other < RR_BAND_BRPM[1] and "baseline" not in best:
+        why = f"once a beat, {rate:.0f} breaths a minute look like {other:.0f}"
+        return Estimate.refused("brpm", MIN_RR_S, why, window)
+    return Estimate(rate, "brpm", window, float(shares.mean()) * sqi, MIN_RR_S)
 
 
 def _longest(beats: Floats) -> Floats:
@@ -74,7 +84,7 @@ def _longest(beats: Floats) -> Floats:
     return max(parts, key=lambda part: float(part[-1] - part[0]))
 
 
-def _modulations(pulse: Pulse, beats: Floats, intervals: Floats) -> list[Floats | None]:
+def _modulations(pulse: Pulse, beats: Floats, intervals: Floats) -> dict[str, Floats]:
     grid = np.arange(beats[0], beats[-1], 1 / _FS)
     times = pulse.times
     heights = np.interp(beats, times, pulse.bvp)
@@ -82,17 +92,17 @@ def _modulations(pulse: Pulse, beats: Floats, intervals: Floats) -> list[Floats 
     at = np.clip(np.searchsorted(times, beats), 0, len(times) - 1)
     feet = np.minimum.reduceat(pulse.bvp, at)[:-1]
     amplitude = heights[1:] - feet
-    out: list[Floats | None] = [_even(middles, amplitude, grid)]
+    out = {"amplitude": _even(middles, amplitude, grid)}
     ibi = intervals[:, 1]
-    clear = len(ibi) > 0 and 2**0.5 * timing_noise(ibi) <= _NOISE * float(np.std(ibi))
-    out.append(_even(intervals[:, 0], ibi, grid) if clear else None)
+    if len(ibi) > 0 and 2**0.5 * timing_noise(ibi) <= _NOISE * float(np.std(ibi)):
+        out["frequency"] = _even(intervals[:, 0], ibi, grid)
     if pulse.evidence is not None:
         green = pulse.evidence.rgb[:, 1]
         ok = np.isfinite(green)
         if ok.mean() > 0.9:
             width = max(int(pulse.fs / _FS * 2), 1)
             smooth = np.convolve(np.interp(times, times[ok], green[ok]), np.ones(width) / width, mode="same")
-            out.append(np.interp(grid, times, smooth))
+            out["baseline"] = np.interp(grid, times, smooth)
     return out
 
 
@@ -102,11 +112,21 @@ def _even(times: Floats, values: Floats, grid: Floats) -> Floats:
 
 
 def _rate(wave: Floats) -> tuple[float, float]:
-    """Breaths per minute and the share of the band's power within ±1.5 brpm of it."""
-    x = detrend(wave, lam=20.0)
-    frequencies, power = spectrum(x, _FS, 0.1 / 60)
+    """Breaths per minute and the share of the band's power within ±1.8 brpm of it.
+
+    Where there is more at half of that rate, which the first trend has taken out, it is the half that breathes.
+    """
+    frequencies, power = spectrum(detrend(wave, lam=_TREND), _FS, 0.1 / 60)
     low, high = RR_BAND_BRPM[0] / 60, RR_BAND_BRPM[1] / 60
     f = peak_frequency(frequencies, power, low, high)
+    _, slow = spectrum(detrend(wave, lam=_SLOW_TREND), _FS, 0.1 / 60)
+    width = _FS / len(wave)
+    half = peak_frequency(frequencies, slow, f / 2 - width / 2, f / 2 + width / 2)
+    at = np.interp([half, f], frequencies, slow)
+    if at[0] > at[1]:
+        if half < low - width / 2:
+            return 60 * half, 0.0  # out of the band
+        f, power = max(half, low), slow
     band = (frequencies >= low) & (frequencies <= high)
     near = band & (np.abs(frequencies - f) < 0.03)
     return 60 * f, float(power[near].sum() / max(float(power[band].sum()), 1e-30))

@@ -11,13 +11,14 @@ const BRIGHT = 250;
 const AREA = SIZE * SIZE;
 
 /** An ellipse inside the face box, soft at the rim. */
-const PRIOR = new Float32Array(AREA);
+/** Where in the face box a face is, 0–1. */
+export const OVAL = new Float32Array(AREA);
 const CORE: number[] = [];
 for (let row = 0; row < SIZE; row++) {
   for (let column = 0; column < SIZE; column++) {
     const y = row / (SIZE - 1) - 0.5;
     const x = column / (SIZE - 1) - 0.5;
-    PRIOR[row * SIZE + column] = clamp((1 - Math.hypot(x / 0.47, (y + 0.02) / 0.56)) / 0.15, 0, 1);
+    OVAL[row * SIZE + column] = clamp((1 - Math.hypot(x / 0.47, (y + 0.02) / 0.56)) / 0.15, 0, 1);
     if (
       row >= Math.trunc(0.4 * SIZE) &&
       row < Math.trunc(0.72 * SIZE) &&
@@ -80,7 +81,7 @@ export function skinWeights(face: Float32Array): Float32Array {
     const spread = 1.4826 * median(core.map((k) => Math.abs(feature[k]! - centre))) + 0.012;
     for (let k = 0; k < AREA; k++) weights[k]! += ((feature[k]! - centre) / (3 * spread)) ** 2;
   }
-  for (let k = 0; k < AREA; k++) weights[k] = Math.exp(-0.5 * weights[k]!) * usable[k]! * PRIOR[k]!;
+  for (let k = 0; k < AREA; k++) weights[k] = Math.exp(-0.5 * weights[k]!) * usable[k]! * OVAL[k]!;
   return weights;
 }
 

@@ -4,7 +4,7 @@ import { roundHalfEven } from "../dsp/stats";
 import { BOX_SCALE, crop, square, surround } from "./crop";
 import type { Box, Picture } from "./picture";
 import { Resampler, type Block } from "./resampler";
-import { GRID, SIZE, SkinWeights, skinMeans } from "./skin";
+import { GRID, OVAL, SIZE, SkinWeights, skinMeans } from "./skin";
 
 /** A stretch without a face, or without frames, longer than this stays a gap, seconds. */
 export const MAX_GAP_S = 0.5;
@@ -70,7 +70,7 @@ export class TraceBuilder {
   }
 
   /**
-   * Take a picture and the face box in it; give what is settled. A face without any usable skin counts as missing. Its
+   * Take a picture and the face box in it; give what is settled. Where no skin is usable, all of the face counts. Its
    * corners are whole pixels, as in Python.
    */
   add(picture: Picture, t: number, box: Box): Block[] {
@@ -80,7 +80,9 @@ export class TraceBuilder {
 
   /** Take a face (64 × 64 RGB, 0–255, of the face box) that is cut out already. */
   addFace(face: Float32Array, t: number, box: Box, around = NaN): Block[] {
-    const { mean, patches } = skinMeans(face, this.skin.update(face, t));
+    const skin = skinMeans(face, this.skin.update(face, t));
+    // Too dark or too bright for skin: all of the face, which shows it.
+    const { mean, patches } = skin.mean.every(Number.isFinite) ? skin : skinMeans(face, OVAL);
     let motion = 0;
     if (this.last) {
       const step = Math.max(t - this.last.t, 1e-3);
@@ -89,7 +91,6 @@ export class TraceBuilder {
       if (t - this.last.t <= MAX_GAP_S) this.rate = 1 / Math.max(t - this.last.t, 1e-6);
     }
     this.last = { t, box: [...box] };
-    if (!mean.every(Number.isFinite)) return [];
     const row = new Float32Array(COLUMNS);
     row.set(mean);
     row[3] = 0.299 * mean[0] + 0.587 * mean[1] + 0.114 * mean[2];

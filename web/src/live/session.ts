@@ -15,6 +15,7 @@ import type { Calibration } from "../vitals/quality";
 import type { Estimate, HrWindow } from "../vitals/result";
 import { advise } from "./advice";
 import { Choice } from "./choice";
+import { Clock } from "./clock";
 import { LiveVitals, MIN_HR_S, cut } from "./vitals";
 import type { Waveform } from "./waveform";
 
@@ -32,7 +33,7 @@ const CAPACITY = (HISTORY_S + 4) * FS;
 /** What happened to the frames of a session so far. */
 export interface Counts {
   frames: number; // given to the session
-  late: number; // refused: not after the frame before
+  late: number; // refused: not after the frame before; the clock was set back when they go on coming for 1 s
   faceFrames: number; // with the face that is measured
   gaps: number; // stretches of more than 0.5 s without frames
   lost: number; // times the face went away
@@ -73,6 +74,7 @@ export class Session {
   private tracker: FaceTracker;
   private readonly refreshS: number;
   private readonly choice: Choice;
+  private readonly clock = new Clock();
   private size = ""; // of the pictures
   private wave: Waveform;
   private trace: TraceBuilder | null = null;
@@ -99,16 +101,17 @@ export class Session {
   /** Take a picture at `time` seconds on any clock; an update comes back whenever the vital signs were refreshed. */
   async push(picture: Picture, time: number): Promise<Update | null> {
     this.counts.frames++;
-    if (Number.isNaN(this.origin)) {
-      this.origin = time;
-      this.nextRefresh = this.refreshS;
-      this.begin(0);
-    }
-    const t = time - this.origin;
-    if (!Number.isFinite(t) || t <= this.last) {
+    const now = this.clock.at(time);
+    if (now === null) {
       this.counts.late++;
       return null;
     }
+    if (Number.isNaN(this.origin)) {
+      this.origin = now;
+      this.nextRefresh = this.refreshS;
+      this.begin(0);
+    }
+    const t = now - this.origin;
     if (t - this.last > MAX_GAP_S) this.counts.gaps++;
     if (!Number.isNaN(this.last)) this.steps.push(t - this.last);
     while (this.steps.length > 1 && sum(this.steps) > FPS_S) this.steps.shift();

@@ -23,8 +23,9 @@ const TILES: { id: string; title: string; unit: string; digits: number; of: (u: 
   ).map(([id, title, unit, digits]) => ({ id, title, unit, digits, of: (u: Update) => u.hrv[id] })),
 ];
 const MINIMUM: Record<string, number> = { rr: MIN_RR_S, rmssd: 30, sdnn: 60, pnn50: 60, hf: 60, lf: 120, lf_hf: 120 };
-/** How often a screen reader hears an unchanged kind of answer, seconds. */
+/** How often a screen reader hears an unchanged kind of answer, and at most another kind, seconds. */
 const SPOKEN_S = 15;
+const CHANGED_S = 5;
 const ROWS = 10;
 
 export class Readings {
@@ -69,6 +70,16 @@ export class Readings {
 
   status(text: string): void {
     setText(this.hrStatus, text);
+  }
+
+  /** Pictures have ceased: what was measured no longer holds. */
+  silence(text: string): void {
+    this.number(null, 0, "no pictures");
+    setText(this.advice, "");
+    this.status(text);
+    for (const { id, unit } of TILES) this.tile(id, unit, "–", "no pictures", null);
+    setText(this.live, text);
+    this.spoken = { t: -Infinity, kind: "" };
   }
 
   /** Stopped: advice no longer applies, the last numbers stay. */
@@ -132,7 +143,7 @@ export class Readings {
   /** Politely, and not each second. */
   private say({ t, hr, advice }: Update): void {
     const kind = hr.reason ?? "heart rate";
-    if (kind === this.spoken.kind && t - this.spoken.t < SPOKEN_S) return;
+    if (t - this.spoken.t < (kind === this.spoken.kind ? SPOKEN_S : CHANGED_S)) return;
     this.spoken = { t, kind };
     const text =
       hr.hrBpm === null

@@ -44,5 +44,9 @@ export function aboutCamera(error: unknown): string {
   return `The camera could not be opened: ${error instanceof Error ? error.message : String(error)}`;
 }
 
+/** Why there is nothing new. */
+export const SILENT = "No heart rate: no pictures come from the camera.";
+export const PAUSED = "Paused: browsers give no pictures to a page in the background.";
+
 export const INSECURE =
   "Browsers give the camera only to pages on localhost or https. Open this page as http://localhost:8000, or put the server behind https.";

@@ -107,13 +107,16 @@ function bandPowers(times: number[], ibi: number[]): [number, number] {
   const span = times.at(-1)! - start;
   if (span < 10) return [NaN, NaN];
   const count = Math.max(Math.ceil(span / SEGMENT_S), 1);
-  const powers: [number, number][] = [];
+  const powers: { lf: number; hf: number; ms: number }[] = [];
   for (let part = 0; part < count; part++) {
     const inside = times.map((t) => Math.min(Math.trunc(((t - start) / span) * count), count - 1) === part);
     const pick = (x: number[]): number[] => x.filter((_, k) => inside[k]);
-    if (pick(times).length >= 8) powers.push(lomb(pick(times), pick(ibi)));
+    if (pick(times).length < 8) continue;
+    const [lf, hf] = lomb(pick(times), pick(ibi));
+    powers.push({ lf, hf, ms: sum(pick(ibi)) });
   }
-  return [mean(powers.map(([lf]) => lf)), mean(powers.map(([, hf]) => hf))];
+  const all = sum(powers.map(({ ms }) => ms));
+  return [sum(powers.map(({ lf, ms }) => lf * ms)) / all, sum(powers.map(({ hf, ms }) => hf * ms)) / all];
 }
 
 /** Power in LF and HF of one segment by the Lomb–Scargle periodogram: beats are not evenly spaced. */
@@ -122,11 +125,11 @@ function lomb(times: number[], ibi: number[]): [number, number] {
   const span = t.at(-1)!;
   const step = 1 / (4 * span);
   const x = withoutLine(t, ibi);
-  const n = x.length;
   let [lf, hf] = [0, 0];
   for (let k = 0; LF[0] + k * step < HF[1]; k++) {
     const f = LF[0] + k * step;
-    const density = (lombScargle(t, x, 2 * Math.PI * f) * 2 * span) / n; // ms²/Hz, one-sided
+    // ms²/Hz, one-sided; the time between samples is that of an interval: gaps hold none
+    const density = (lombScargle(t, x, 2 * Math.PI * f) * 2 * mean(ibi)) / 1000;
     if (f >= LF[0] && f < LF[1]) lf += density * step;
     if (f >= HF[0] && f < HF[1]) hf += density * step;
   }

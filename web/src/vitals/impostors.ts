@@ -4,7 +4,7 @@ import type { Evidence } from "../clip/trace";
 import { fft, powerOfTwo } from "../dsp/fft";
 import { bandpass } from "../dsp/filter";
 import { hann, spectrum } from "../dsp/spectrum";
-import { mean, roundHalfEven, std, sum } from "../dsp/stats";
+import { interp, mean, roundHalfEven, std, sum } from "../dsp/stats";
 import { BIN_HZ, demodulate, near } from "./features";
 
 /** Above this there is no pulse to speak of, only noise; and how alike noise may be to itself. */
@@ -23,6 +23,10 @@ const NODDING = 0.5;
 const GREY = 0.05;
 /** Below this difference between the mean colours, grey levels, a picture has no colour. */
 const COLOURED = 3;
+/** Up to this share of a window may be missing: it is bridged. */
+export const MISSING = 0.15;
+/** Bins to each side of a line that Hann's window spreads it over. */
+const LINE = 2;
 
 /** Why the beat at `f0` (Hz) is none of a heart, or null. */
 export function impostor(
@@ -53,47 +57,57 @@ function repeats(evidence: Evidence, start: number, stop: number, fs: number): b
   const n = stop - start;
   const columns = 3 * evidence.nPatches;
   const patches = evidence.patches.subarray(start * columns, stop * columns);
-  if (!patches.every(Number.isFinite)) return false;
-  const column = (c: number) => Float64Array.from({ length: n }, (_, k) => patches[k * columns + c]!);
+  const whole = filled(Array.from({ length: columns }, (_, c) => Float64Array.from({ length: n }, (_, k) => patches[k * columns + c]!)));
+  if (!whole) return false;
+  const there = Float64Array.from({ length: n }, (_, k) => Number(patches.subarray(k * columns, (k + 1) * columns).every(Number.isFinite)));
+  const column = (c: number) => whole[c]!;
   const levels = Array.from({ length: columns }, (_, c) => Math.max(mean(column(c)), 1e-9));
   const shared = [0, 1, 2].map((colour) => {
     const total = new Float64Array(n);
     for (let c = colour; c < columns; c += 3) column(c).forEach((v, k) => (total[k]! += v / levels[c]!));
     return total.map((v) => v / evidence.nPatches);
   });
-  const noise: Float64Array[] = [];
-  const remove = slowPart(n, fs);
-  for (let c = 0; c < columns; c++) {
-    const x = column(c).map((v, k) => v - shared[c % 3]![k]! * levels[c]!);
-    remove(x);
+  const own = Array.from({ length: columns }, (_, c) => column(c).map((v, k) => v - shared[c % 3]![k]! * levels[c]!));
+  const noise = fastPart(own, fs).flatMap((x) => {
     const spread = std(x);
-    if (spread > 0.003) noise.push(x.map((v) => v / spread));
-  }
+    return spread > 0.003 ? [x.map((v, k) => (v / spread) * there[k]!)] : [];
+  });
   if (!noise.length) return false;
-  // Mean squared difference at every lag, from autocorrelations: |a|² + |b|² − 2ab over the overlap.
+  // Mean squared difference at every lag, from correlations: |a|² + |b|² − 2ab over what is there of both copies.
   const cross = autocorrelation(noise);
-  const energy = new Float64Array(n + 1);
-  for (let k = 0; k < n; k++) energy[k + 1] = energy[k]! + sum(noise.map((x) => x[k]! ** 2));
+  const energy = there.map((_, k) => sum(noise.map((x) => x[k]! ** 2)));
   // The taper weighs the two copies differently; what it does to equal pictures is divided out.
-  const root = hann(n);
-  const taper = new Float64Array(n + 1);
-  for (let k = 0; k < n; k++) taper[k + 1] = taper[k]! + root[k]! ** 2;
+  const root = hann(n).map((v, k) => v * there[k]!);
   const first = Math.trunc(0.25 * fs);
   const alike: number[] = [];
   for (let lag = first; lag < Math.floor(n / 2); lag++) {
-    const both = energy[n - lag]! + energy[n]! - energy[lag]!;
-    let weight = 0;
-    for (let k = 0; k + lag < n; k++) weight += root[k]! * root[k + lag]!;
-    const ceiling = (2 * weight) / (taper[n - lag]! + taper[n]! - taper[lag]!);
-    alike.push((2 * cross[lag]!) / Math.max(both, 1e-12) / ceiling);
+    let [both, weight, under] = [0, 0, 0];
+    for (let k = 0; k + lag < n; k++) {
+      both += energy[k]! * there[k + lag]! + there[k]! * energy[k + lag]!;
+      weight += root[k]! * root[k + lag]!;
+      under += root[k]! ** 2 * there[k + lag]! + there[k]! * root[k + lag]! ** 2;
+    }
+    alike.push(((2 * cross[lag]!) / Math.max(both, 1e-12) / (2 * weight)) * Math.max(under, 1e-12));
   }
   return alike.some((v) => v > SAME) || rhythm(alike, first) > SAME_AGAIN;
 }
 
+/** Series with what is missing in any of them bridged by straight lines; null where too much is missing. */
+function filled(series: Float64Array[]): Float64Array[] | null {
+  const n = series[0]!.length;
+  const seen = Array.from({ length: n }, (_, k) => k).filter((k) => series.every((x) => Number.isFinite(x[k]!)));
+  if (seen.length < (1 - MISSING) * n) return null;
+  if (seen.length === n) return series;
+  return series.map((x) => {
+    const known = seen.map((k) => x[k]!);
+    return x.map((_, k) => interp(k, seen, known));
+  });
+}
+
 /** Whether what beats at `f0` (Hz) is the light, or the encoder: the picture around the face beats with it. */
 function flickers(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
-  const series = [evidence.luma, evidence.surround].map((x) => x.subarray(start, stop));
-  if (!series.every((x) => x.every(Number.isFinite) && mean(x) >= 1)) return false;
+  const series = filled([evidence.luma, evidence.surround].map((x) => x.subarray(start, stop)));
+  if (!series?.every((x) => mean(x) >= 1)) return false;
   const waves = series.map((x) => relative(x, fs));
   const [face, around] = waves.map((x) => tone(x, fs, f0)) as [Tone, Tone];
   // In step, and not much fainter than in the face.
@@ -106,8 +120,10 @@ function flickers(evidence: Evidence, start: number, stop: number, fs: number, f
  * colour shows nothing else, so there it cannot be told.
  */
 function isGrey(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
-  const colours = [0, 1, 2].map((c) => Float64Array.from({ length: stop - start }, (_, k) => evidence.rgb[3 * (start + k) + c]!));
-  if (!colours.every((x) => x.every(Number.isFinite))) return false;
+  const colours = filled(
+    [0, 1, 2].map((c) => Float64Array.from({ length: stop - start }, (_, k) => evidence.rgb[3 * (start + k) + c]!)),
+  );
+  if (!colours) return false;
   const levels = colours.map(mean);
   if (Math.min(...levels) < 1 || Math.max(...levels) - Math.min(...levels) < COLOURED) return false;
   const tones = colours.map((x) => tone(relative(x, fs), fs, f0));
@@ -118,10 +134,10 @@ function isGrey(evidence: Evidence, start: number, stop: number, fs: number, f0:
 
 /** Whether the head nods, sways, bounces, comes and goes at `f0` (Hz), and does hardly anything else. */
 function moves(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
-  const place = [0, 1, 2].map((c) =>
-    Float64Array.from({ length: stop - start }, (_, k) => evidence.place[3 * (start + k) + c]!),
+  const place = filled(
+    [0, 1, 2].map((c) => Float64Array.from({ length: stop - start }, (_, k) => evidence.place[3 * (start + k) + c]!)),
   );
-  if (!place.every((x) => x.every(Number.isFinite))) return false;
+  if (!place) return false;
   const waves = place.map((x) => {
     const middle = mean(x);
     return band(x.map((v) => v - middle), fs);
@@ -177,28 +193,49 @@ function rhythm(alike: number[], first: number): number {
   return most;
 }
 
-/** What takes the mean, a Hann window and everything below NOISE_HZ out of a wave of `n` samples, in place. */
-function slowPart(n: number, fs: number): (x: Float64Array) => void {
+/**
+ * Waves without their means, under a Hann window, without what is below NOISE_HZ and without their strongest line: a
+ * mains lamp under a rolling shutter makes bands that come back as a loop does, at one rate.
+ */
+function fastPart(waves: Float64Array[], fs: number): Float64Array[] {
+  const n = waves[0]!.length;
   const window = hann(n);
   const cos = Float64Array.from({ length: n }, (_, k) => Math.cos((2 * Math.PI * k) / n));
   const sin = Float64Array.from({ length: n }, (_, k) => Math.sin((2 * Math.PI * k) / n));
-  const bins: number[] = [];
-  for (let k = 0; k <= n / 2 && k / (n / fs) < NOISE_HZ; k++) bins.push(k);
-  return (x) => {
-    const m = mean(x);
-    const whole = x.map((v, k) => (v - m) * window[k]!);
-    x.set(whole);
-    for (const bin of bins) {
-      let [re, im] = [0, 0];
-      for (let k = 0, at = 0; k < n; k++, at = at + bin < n ? at + bin : at + bin - n) {
-        re += whole[k]! * cos[at]!;
-        im += whole[k]! * sin[at]!;
-      }
-      const twice = bin === 0 || 2 * bin === n ? 1 / n : 2 / n;
-      for (let k = 0, at = 0; k < n; k++, at = at + bin < n ? at + bin : at + bin - n)
-        x[k]! -= twice * (re * cos[at]! + im * sin[at]!);
-    }
+  const walk = (bin: number, visit: (k: number, at: number) => void): void => {
+    for (let k = 0, at = 0; k < n; k++, at = at + bin < n ? at + bin : at + bin - n) visit(k, at);
   };
+  const bins = Array.from({ length: Math.floor(n / 2) + 1 }, (_, k) => k);
+  const whole = waves.map((x) => {
+    const m = mean(x);
+    return x.map((v, k) => (v - m) * window[k]!);
+  });
+  const spectra = whole.map((x) =>
+    bins.map((bin): [number, number] => {
+      let [re, im] = [0, 0];
+      walk(bin, (k, at) => {
+        re += x[k]! * cos[at]!;
+        im += x[k]! * sin[at]!;
+      });
+      return [re, im];
+    }),
+  );
+  const slow = bins.filter((bin) => bin / (n / fs) < NOISE_HZ);
+  let [line, most] = [0, -1];
+  for (const bin of bins.slice(slow.length)) {
+    const power = sum(spectra.map((z) => z[bin]![0] ** 2 + z[bin]![1] ** 2));
+    if (power > most) [line, most] = [bin, power];
+  }
+  const gone = bins.filter((bin) => bin < slow.length || Math.abs(bin - line) <= LINE);
+  return whole.map((x, c) => {
+    const out = x.slice();
+    for (const bin of gone) {
+      const [re, im] = spectra[c]![bin]!;
+      const twice = bin === 0 || 2 * bin === n ? 1 / n : 2 / n;
+      walk(bin, (k, at) => (out[k]! -= twice * (re * cos[at]! + im * sin[at]!)));
+    }
+    return out;
+  });
 }
 
 /** Sum of the autocorrelations of waves, by lag. */

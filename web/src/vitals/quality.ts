@@ -2,11 +2,11 @@
 
 import { chrom, green, pos } from "../classical/methods";
 import type { Evidence } from "../clip/trace";
-import { pulseFrequency, spectrum } from "../dsp/spectrum";
+import { HR_HZ, heartSpectrum, pulseFrequency, spectrum } from "../dsp/spectrum";
 import { clamp, interp, mean, median, runs, std } from "../dsp/stats";
 import type { Pulse } from "../pulse/pulse";
-import { BIN_HZ, agreement, dominance, halves, logAc, snrDb, strength, unison } from "./features";
-import { band, impostor } from "./impostors";
+import { BIN_HZ, agreement, dominance, halves, logAc, near, snrDb, strength, unison } from "./features";
+import { MISSING, band, impostor } from "./impostors";
 
 /** Below this SQI the answer is "no reliable pulse". */
 export const SQI_THRESHOLD = 0.7;
@@ -20,6 +20,10 @@ const CLIPPED_SHARE = 0.35;
 /** … and from here on nothing is believed. */
 const BLIND_SHARE = 0.6;
 const MOTION = 0.25;
+/** An SQI where nothing is believed is no higher than this. */
+const BLIND_SQI = 0.5;
+/** Half of the width of a peak and of its first sidelobe, in bins of the window. */
+const LOBE = 2.5;
 
 export type FeatureName = (typeof FEATURES)[number] | "strength";
 export type Features = Record<FeatureName, number>;
@@ -103,18 +107,20 @@ export class Judge {
   judge(start: number, stop: number): Quality {
     const { pulse } = this;
     const { evidence, fs } = pulse;
-    if (!(mean(pulse.valid.subarray(start, stop)) >= 0.85)) return refused("no face");
-    if (isSlow(evidence, start, stop)) return refused("fs too low");
+    if (!(mean(pulse.valid.subarray(start, stop)) >= 1 - MISSING) || !isCovered(evidence, start, stop)) return refused("no face");
+    if (fs < MIN_FPS - CLOCK_FPS || isSlow(evidence, start, stop)) return refused("fs too low");
     let reason = exposure(evidence, start, stop, BLIND_SHARE);
     const seen = this.look(start, stop);
     if (!seen) return refused(reason ?? "no periodic component");
     const { f0, features } = seen;
     const kind = this.patches ? "face" : "trace";
     let sqi = score(this.calibration, features, kind, pulse.method);
-    if (!reason && evidence) {
+    if (reason) sqi = Math.min(sqi, BLIND_SQI);
+    else if (evidence) {
       reason = impostor(evidence, start, stop, fs, f0);
       if (reason) sqi = 0;
     }
+    if (!reason && isBeyond(pulse, start, stop, f0)) [reason, sqi] = ["no periodic component", 0];
     if (!reason && !(sqi >= SQI_THRESHOLD))
       reason =
         exposure(evidence, start, stop, CLIPPED_SHARE) ??
@@ -167,6 +173,25 @@ function chroma(evidence: Evidence, p: number, start: number, stop: number, fs: 
     return band(colour.map((v) => v / level - 1), fs);
   });
   return [g!.map((v, k) => v - b![k]!), g!.map((v, k) => v + b![k]! - 2 * r![k]!)];
+}
+
+/** Whether what was seen beside the pulse is known for as much of a window as the pulse must be. */
+function isCovered(evidence: Evidence | null, start: number, stop: number): boolean {
+  if (!evidence) return true;
+  let missing = 0;
+  for (let k = start; k < stop; k++) missing += Number(!evidence.rgb.subarray(3 * k, 3 * k + 3).every(Number.isFinite));
+  return 1 - missing / (stop - start) >= 1 - MISSING;
+}
+
+/** Whether the peak at `f0` (Hz) may be the slope of a higher one, above the rates that are looked for. */
+function isBeyond(pulse: Pulse, start: number, stop: number, f0: number): boolean {
+  const { step, power } = heartSpectrum(pulse.bvp.subarray(start, stop), pulse.fs, BIN_HZ);
+  const [, high] = HR_HZ;
+  const k = Math.min(Math.floor(f0 / step), power.length - 2);
+  const own = power[k]! + (f0 / step - k) * (power[k + 1]! - power[k]!);
+  const beyond = (f: number): boolean =>
+    f > high && f <= high + (LOBE * pulse.fs) / (stop - start) && !near(f, 2 * f0, 0.15);
+  return power.some((p, bin) => p > own && beyond(bin * step));
 }
 
 /** Whether half of a window was made of too few frames a second. */

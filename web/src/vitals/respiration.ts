@@ -5,7 +5,7 @@
 
 import { peakFrequency, spectrum } from "../dsp/spectrum";
 import { cubicSpline } from "../dsp/spline";
-import { clamp, interp, lowerBound, mean, std, sum } from "../dsp/stats";
+import { clamp, interp, lowerBound, mean, median, std, sum } from "../dsp/stats";
 import { detrend } from "../dsp/trend";
 import type { Pulse } from "../pulse/pulse";
 import type { Beats } from "./beats";
@@ -25,6 +25,14 @@ const SHARE = 0.35;
 const NOISE = 0.6;
 /** Two beats further apart than this have a gap between them, seconds. */
 const GAP_S = 4;
+/** Smoothness of the trends that are taken out, below 8.5 and below 3 breaths a minute. */
+const TREND = 20;
+const SLOW_TREND = 160;
+/**
+ * Sampled once a beat, R breaths a minute look like HR − R. Up to this rate, that of somebody at rest, the slower of the
+ * two is meant; above, the baseline, which is sampled by the camera, must be among those that agree.
+ */
+const REST_BRPM = 16;
 
 /** Respiration rate, or why it cannot be told; its confidence is an index, not calibrated. */
 export function respiration(pulse: Pulse, all: Beats, sqi: number): Estimate {
@@ -35,17 +43,20 @@ export function respiration(pulse: Pulse, all: Beats, sqi: number): Estimate {
     return refused("brpm", MIN_RR_S, `too short: ${have.toFixed(0)} s of beats, ${MIN_RR_S} s needed`);
   const window: [number, number] = [times[0]!, times.at(-1)!];
   const good = modulations(pulse, beats)
-    .map(rate)
-    .filter(([, share]) => share >= SHARE);
-  let best: [number, number][] = [];
-  for (const [rr] of good) {
-    const near = good.filter((pair) => Math.abs(pair[0] - rr) <= AGREE_BRPM / 2);
-    const more = near.length - best.length || sum(near.map((p) => p[1])) - sum(best.map((p) => p[1]));
+    .map(({ wave, baseline }) => ({ ...rate(wave), baseline }))
+    .filter(({ share }) => share >= SHARE);
+  let best: typeof good = [];
+  for (const { rr } of good) {
+    const near = good.filter((other) => Math.abs(other.rr - rr) <= AGREE_BRPM / 2);
+    const more = near.length - best.length || sum(near.map((p) => p.share)) - sum(best.map((p) => p.share));
     if (more > 0) best = near;
   }
   if (best.length < 2) return refused("brpm", MIN_RR_S, "the modulations of the pulse do not agree", window);
-  const shares = best.map((p) => p[1]);
-  const value = sum(best.map(([rr, share]) => rr * share)) / sum(shares);
+  const shares = best.map((p) => p.share);
+  const value = sum(best.map(({ rr, share }) => rr * share)) / sum(shares);
+  const other = 60 / median(times.slice(1).map((t, k) => t - times[k]!)) - value;
+  if (value > REST_BRPM && other < 60 * BAND_HZ[1] && !best.some(({ baseline }) => baseline))
+    return refused("brpm", MIN_RR_S, `once a beat, ${value.toFixed(0)} breaths a minute look like ${other.toFixed(0)}`, window);
   return { value, unit: "brpm", window, confidence: mean(shares) * sqi, minS: MIN_RR_S, reason: null };
 }
 
@@ -61,7 +72,7 @@ function longest({ times, intervals, leftOut }: Beats): Beats {
   return { times: part, intervals: intervals.filter(({ t }) => t > part[0]! && t <= part.at(-1)!), leftOut };
 }
 
-function modulations(pulse: Pulse, { times, intervals }: Beats): Float64Array[] {
+function modulations(pulse: Pulse, { times, intervals }: Beats): { wave: Float64Array; baseline: boolean }[] {
   const { fs, t0, bvp, evidence } = pulse;
   const [first, last] = [times[0]!, times.at(-1)!];
   const grid = Float64Array.from({ length: Math.ceil((last - first) * FS) }, (_, k) => first + k / FS);
@@ -74,16 +85,17 @@ function modulations(pulse: Pulse, { times, intervals }: Beats): Float64Array[] 
     for (let j = at[k]! + 1; j < at[k + 1]!; j++) foot = Math.min(foot, bvp[j]!);
     return heights[k + 1]! - foot;
   });
-  const out = [even(middles, amplitude, grid)];
+  const out = [{ wave: even(middles, amplitude, grid), baseline: false }];
   const ibi = intervals.map(({ ms }) => ms);
-  if (Math.SQRT2 * timingNoise(ibi) <= NOISE * std(ibi)) out.push(even(intervals.map(({ t }) => t), ibi, grid));
+  if (Math.SQRT2 * timingNoise(ibi) <= NOISE * std(ibi))
+    out.push({ wave: even(intervals.map(({ t }) => t), ibi, grid), baseline: false });
   if (evidence) {
     const seen = Array.from(clock.keys()).filter((k) => Number.isFinite(evidence.rgb[3 * k + 1]!));
     if (seen.length > 0.9 * clock.length) {
       const xs = seen.map((k) => clock[k]!);
       const ys = seen.map((k) => evidence.rgb[3 * k + 1]!);
       const smooth = movingMean(clock.map((t) => interp(t, xs, ys)), Math.max(Math.trunc((fs / FS) * 2), 1));
-      out.push(grid.map((t) => interp(t, clock, smooth)));
+      out.push({ wave: grid.map((t) => interp(t, clock, smooth)), baseline: true });
     }
   }
   return out;
@@ -106,11 +118,24 @@ function even(times: number[], values: number[], grid: Float64Array): Float64Arr
   return grid.map((t) => (t < first ? values[0]! : t > last ? values.at(-1)! : spline(t)));
 }
 
-/** Breaths per minute and the share of the band's power near it. */
-function rate(wave: Float64Array): [number, number] {
-  const found = spectrum(detrend(wave, 20), FS, 0.1 / 60);
+/**
+ * Breaths per minute and the share of the band's power near it. Where there is more at half of that rate, which the first
+ * trend has taken out, it is the half that breathes.
+ */
+function rate(wave: Float64Array): { rr: number; share: number } {
   const [low, high] = BAND_HZ;
-  const f = peakFrequency(found, low, high);
+  let found = spectrum(detrend(wave, TREND), FS, 0.1 / 60);
+  let f = peakFrequency(found, low, high);
+  const slow = spectrum(detrend(wave, SLOW_TREND), FS, 0.1 / 60);
+  const width = FS / wave.length;
+  const half = peakFrequency(slow, f / 2 - width / 2, f / 2 + width / 2);
+  const bins = Array.from(slow.power, (_, k) => k);
+  const [there, here] = [half, f].map((at) => interp(at / slow.step, bins, slow.power)) as [number, number];
+  if (there > here) {
+    if (half < low - width / 2) return { rr: 60 * half, share: 0 }; // out of the band
+    f = Math.max(half, low);
+    found = slow;
+  }
   let [near, band] = [0, 0];
   found.power.forEach((p, k) => {
     const at = k * found.step;
@@ -118,5 +143,5 @@ function rate(wave: Float64Array): [number, number] {
     band += p;
     if (Math.abs(at - f) < 0.03) near += p;
   });
-  return [60 * f, near / Math.max(band, 1e-30)];
+  return { rr: 60 * f, share: near / Math.max(band, 1e-30) };
 }
