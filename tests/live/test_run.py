@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from kdphys.live.capture import Capture
 from kdphys.live.record import Recorder
 from kdphys.live.run import LiveRun
 from kdphys.live.terminal import braille, plain_line, render
-from kdphys.video.live import Anchor, Playback
+from kdphys.video.live import Anchor, Playback, pictures
 from kdphys.video.network import NetworkStream
 
 CLIP = Path(kdphys.__file__).parent / "assets" / "demo.mp4"
@@ -116,13 +117,17 @@ def test_a_slow_measurement_drops_the_oldest_frames_and_counts_them() -> None:
 
 def test_a_clock_of_its_own_is_laid_on_ours_and_keeps_its_steps() -> None:
     anchor = Anchor()
-    arrivals = np.arange(30) / 30 + np.random.default_rng(0).uniform(0, 0.02, 30)
-    times = [anchor(100.0 + k / 30, 5000.0 + now) for k, now in enumerate(arrivals)]
-    assert np.allclose(np.diff(times), 1 / 30)
-    assert abs(times[0] - 5000.0) < 0.05
-    assert anchor(7.0, 5001.0) == pytest.approx(5001.0)  # the source began anew
-    assert anchor(7.1, 5001.2) == pytest.approx(5001.1)
-    assert anchor(None, 5003.0) == 5003.0
+    arrivals = np.arange(150) / 30 + np.random.default_rng(0).uniform(0, 0.02, 150)
+    times = np.array([anchor(100.0 + k / 30, 5000.0 + now) for k, now in enumerate(arrivals)])
+    assert np.allclose(times[:89], 5000.0 + arrivals[:89]), "until it has shown that it is a clock"
+    assert np.allclose(np.diff(times[93:]), 1 / 30)
+    assert np.abs(times - 5000.0 - arrivals).max() < 0.05
+    assert anchor(7.0, 5006.0) == pytest.approx(5006.0)  # the source began anew
+    assert anchor(7.1, 5006.2) == pytest.approx(5006.1)
+    assert anchor(None, 5008.0) == 5008.0
+    camera = Anchor()
+    steps = [camera(5000.0 + k / 30, 5000.0 + now) for k, now in enumerate(arrivals)]
+    assert np.allclose(np.diff(steps), 1 / 30), "this machine's own clock needs no proof"
 
 
 def test_a_clock_that_runs_a_little_fast_never_steps_back() -> None:
@@ -223,3 +228,42 @@ def test_frames_that_a_recording_cannot_hold_are_counted(tmp_path: Path) -> None
     video = list(kdphys.read_video(tmp_path / "a.mkv"))
     assert len(video) == summary.measured - 10
     assert any("10 frames are not in the recorded video" in note for note in summary.notes)
+
+
+@pytest.mark.parametrize("real", [15.0, 25.0, 36.0])
+def test_a_source_that_only_counts_its_pictures_is_not_believed(real: float) -> None:
+    """Stamped as 30 a second whatever comes, so that a heart of 60 would be told as 72 where 25 come."""
+    for paced in (False, True):
+        anchor = Anchor(paced=paced)
+        arrivals = 5000.0 + np.arange(round(40 * real)) / real
+        times = np.array([anchor(k / 30, now) for k, now in enumerate(arrivals)])
+        late = arrivals > 5010
+        if paced and real > 30:
+            continue  # it is waited for: what is faster than its clock does not come
+        assert np.diff(times).min() > 0
+        assert np.allclose(np.diff(times[late]), 1 / real, atol=1e-6)
+        assert anchor.strayed == pytest.approx(real / 30 - 1, abs=0.02)
+
+
+def test_a_burst_at_the_beginning_is_no_wrong_clock() -> None:
+    anchor = Anchor()
+    own = np.arange(600) / 30
+    arrivals = 5000.0 + np.maximum(own - 2.0, own / 100)  # two seconds were kept and come at once
+    times = np.array([anchor(t, now) for t, now in zip(own, arrivals, strict=True)])
+    assert anchor.strayed == 0
+    assert np.allclose(np.diff(times[300:]), 1 / 30)
+
+
+def test_a_name_with_a_colon_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recorder = Recorder(Path("10:30"))
+    for frame, _ in zip(kdphys.read_video(CLIP), range(5), strict=False):
+        recorder.frame(frame)
+    recorder.close()
+    assert len(list(kdphys.read_video("10:30.mkv"))) == 5
+
+
+def test_a_source_without_a_picture_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kdphys.video.live._BLIND_S", -1.0)
+    with av.open(str(CLIP)) as container, pytest.raises(VideoError, match="no picture can be decoded"):
+        list(pictures(container, Playback(CLIP), threading.Event()))

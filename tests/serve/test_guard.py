@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from kdphys.serve.limits import Rate, Seats, client_of
 from kdphys.serve.page import Page
 from kdphys.serve.problems import Refused
 from kdphys.serve.settings import Settings
+from kdphys.serve.spool import Spool
 from tests.serve.server import TOKEN
 
 
@@ -270,3 +273,26 @@ def test_nothing_beside_the_page_is_served(tmp_path: Path, path: str) -> None:
         assert answer.status_code == 404
         assert "secret" not in answer.text
     assert page(tmp_path / "static", "/", "POST").status_code == 404
+
+
+def test_a_folder_that_was_cleaned_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systems remove what lies in their temporary folders for days; so does a lock that was cleaned protect nothing."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    spool = Spool(1000)
+    shutil.rmtree(spool.path)
+    file = spool.create("a")
+    file.count(3)
+    file.write(b"abc")
+    file.close()
+    assert [p.name for p in tmp_path.glob("kdphys-serve-*/*") if p.name != ".lock"] == ["a"]
+    left = tmp_path / "kdphys-serve-left"
+    left.mkdir()
+    (left / "b").touch()
+    other = Spool(1000)
+    assert left.exists(), "one that may be being made"
+    os.utime(left, (0, 0))
+    other.close()
+    Spool(1000).close()
+    assert not left.exists()
+    assert (spool.path / "a").exists()
+    spool.close()

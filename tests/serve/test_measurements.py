@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -9,12 +10,13 @@ import socket
 import time
 from pathlib import Path
 
+import httpx
 import jsonschema
 import numpy as np
 import pytest
 
 from kdphys import serialize
-from tests.serve.server import TOKEN, Running, until
+from tests.serve.server import PATIENCE_S, TOKEN, Running, until
 from tests.video.make import write_video
 
 
@@ -235,6 +237,15 @@ def test_stalled_uploads_fill_the_queue_for_a_moment(server: Running, demo_path:
     assert time.monotonic() - began < 30
     until(lambda: server.spooled() == [] or None)
     until(lambda: server.upload(demo_path).status_code == 202 or None)
+
+
+def test_one_client_with_all_its_sockets_leaves_room_for_others(server: Running) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(600):  # more than the server takes at once, of all together
+            stack.enter_context(contextlib.closing(socket.create_connection(("127.0.0.1", server.port))))
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(transport=transport, base_url=server.url, timeout=PATIENCE_S) as other:
+            assert other.get("healthz").status_code == 200
 
 
 def test_slow_clients_are_cut_off(server: Running) -> None:

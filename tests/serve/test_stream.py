@@ -22,6 +22,7 @@ from websockets.sync.client import ClientConnection
 
 from kdphys.containers import Frame
 from kdphys.face.detect import FaceDetector
+from kdphys.serve.frames import Malformed, jpeg_size
 from kdphys.serve.schemas import StreamError, StreamReady, StreamUpdate
 from tests.serve.server import TOKEN, Running, until
 
@@ -205,6 +206,7 @@ def test_many_malformed_messages_end_the_stream(server: Running) -> None:
         (json.dumps(HELLO | {"width": -1}), "bad_hello"),
         (json.dumps(HELLO | {"colour": "red"}), "bad_hello"),
         (json.dumps(HELLO | {"window": 1}), "bad_hello"),
+        (json.dumps(HELLO | {"width": 8192, "height": 16}), "bad_hello"),
         (json.dumps(HELLO) + " " * 5000, "bad_hello"),
         (json.dumps(HELLO | {"width": 8000, "height": 8000}), "too_large"),
         (json.dumps(HELLO | {"method": "magic"}), "unknown_method"),
@@ -303,3 +305,11 @@ def test_without_the_headers_of_a_websocket(server: Running) -> None:
     answer = server.client.get("v1/stream")
     assert answer.status_code == 426
     assert answer.headers["Upgrade"] == "websocket"
+
+
+def test_bytes_that_fill_up_a_jpeg_are_no_damage(server: Running) -> None:
+    """ITU-T T.81 lets any number of 0xFF stand before a marker."""
+    plain = cv2.imencode(".jpg", np.full((480, 640, 3), 120, np.uint8))[1].tobytes()
+    assert jpeg_size(plain) == jpeg_size(plain[:2] + b"\xff\xff" + plain[2:]) == (640, 480)
+    with pytest.raises(Malformed):
+        jpeg_size(plain[:2] + b"\xff" * 40)

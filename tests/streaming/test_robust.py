@@ -288,3 +288,31 @@ def test_an_hour_of_constant_memory_without_drift() -> None:
     assert abs(delays[int(np.argmax(fit))]) < 0.04
     assert max(fit) > 0.8
     assert last.t == pytest.approx(start + 3600, abs=0.2)
+
+
+def test_times_that_hardly_advance_cost_no_memory() -> None:
+    """Hours or days given for seconds: all frames would lie within one sample."""
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    for k in range(300):
+        assert session.push(skin.at(k / 30), 1000.0 + k * 1e-7, box=BOX) is None
+    assert session.counts.late == 299
+
+
+def test_frames_without_a_box_between_those_with_one_have_no_face() -> None:
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    run(session, skin, 12)
+    for k in range(3):
+        session.push(skin.at(12 + k / 30), 12 + k / 30)
+    updates = run(session, skin, 3, start=12.1)
+    assert updates[-1].vitals.hr_bpm == pytest.approx(72, abs=1)
+    assert not any(u.notes for u in updates)
+    assert session.counts.persons == 1
+
+
+def test_updates_are_no_oftener_than_allowed_on_this_machines_clock() -> None:
+    session = Session("pos", most_per_s=0.1)
+    updates = run(session, Skin(72.0), 60)  # made in much less than 60 s
+    assert 20 <= len(updates) <= 25
+    last = session.close()
+    assert last is not None
+    assert last.vitals.hr_bpm == pytest.approx(72, abs=1)

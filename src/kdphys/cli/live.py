@@ -33,6 +33,7 @@ def live(
     """
     import signal
     import sys
+    import time
 
     from rich.console import Console
 
@@ -49,9 +50,10 @@ def live(
     opened = _open(camera, source)
     recorder = Recorder(record, force) if record is not None else None
     run = LiveRun(opened, stream(method), recorder, method=method)
+    began = time.monotonic()
 
     def done() -> bool:
-        return seconds is not None and run.elapsed_s >= seconds
+        return seconds is not None and (run.elapsed_s or time.monotonic() - began) >= seconds
 
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as Ctrl-C does, with the terminal as it was

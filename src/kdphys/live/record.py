@@ -166,7 +166,7 @@ class _Video:
     def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
         self.shape = shape
         height, width = shape[:2]
-        self._container = av.open(str(path), "w", format="matroska", container_options=_MUXER)
+        self._container = av.open(str(path.absolute()), "w", format="matroska", container_options=_MUXER)
         stream = self._container.add_stream("libx264", rate=30, options=_ENCODER)
         stream.width, stream.height = width, height
         # Half of the colours' resolution, as players want it, needs even sides.

@@ -154,7 +154,7 @@ class LiveRun:
         capture: Capture | None = None,
         method: str = "",
     ) -> None:
-        self._name, self._method = source.name, method
+        self._source, self._name, self._method = source, source.name, method
         self._capture = capture or Capture(source)
         self._session, self._recorder = session, recorder
         self._first: tuple[float, float] | None = None  # time on the source's clock, and on ours
@@ -248,7 +248,11 @@ class LiveRun:
             seen.returns,
             self._recorder.files if self._recorder else (),
             self._trouble,
-            (*(text if n == 1 else f"{text} ({n} times)" for text, n in self._notes.items()), *self._unrecorded()),
+            (
+                *(text if n == 1 else f"{text} ({n} times)" for text, n in self._notes.items()),
+                *self._source.notes,
+                *self._unrecorded(),
+            ),
         )
 
     def _unrecorded(self) -> tuple[str, ...]:

@@ -41,6 +41,10 @@ def jpeg_size(data: bytes) -> tuple[int, int]:
         for _ in range(_SEGMENTS):
             if len(data) < at + 9 or data[at] != 0xFF:
                 break
+            while data[at + 1 : at + 2] == b"\xff":  # any number of them may stand before a marker
+                at += 1
+            if len(data) < at + 9:
+                break
             marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
             if marker in _FRAME_HEADERS:
                 if marker not in _SEQUENTIAL:

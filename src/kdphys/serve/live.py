@@ -22,6 +22,9 @@ from kdphys.streaming import Session, Update
 from kdphys.streaming.waveform import load_live
 from kdphys.vitals.result import Estimate, Vitals
 
+#: Updates of a stream a second: its own time may run as fast as its client likes.
+_MOST_PER_S = 2.0
+
 
 @dataclass
 class _Live:
@@ -69,7 +72,7 @@ class Streamer:
             raise InvalidInputError(f"unknown method {method!r}")
         if method not in self._methods:
             self._methods[method] = load_live(method)
-        session = Session(self._methods[method], window_s=window_s)
+        session = Session(self._methods[method], window_s=window_s, most_per_s=_MOST_PER_S)
         box = None
         if crop:
             size = np.array([width, height, width, height], float)

@@ -9,6 +9,8 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from kdphys.serve.limits import client_of
+
 #: How often connections are looked at, seconds.
 _LOOK_S = 1.0
 
@@ -57,11 +59,17 @@ class _Watched:
 
 
 class Http(_Watched, H11Protocol):
-    """HTTP/1.1 with a time limit for headers and for taking answers."""
+    """HTTP/1.1 with a time limit for headers and for taking answers, and so many connections of one peer."""
+
+    most_of_one = 0  # 0: any number, as from a proxy
 
     def connection_made(self, transport: Any) -> None:
         """See :class:`asyncio.Protocol`."""
         super().connection_made(transport)
+        clients: list[Any] = [getattr(other, "client", None) for other in self.connections]
+        of_one = sum(client_of({"client": client}) == client_of({"client": self.client}) for client in clients)
+        if self.most_of_one and of_one > self.most_of_one:
+            transport.abort()
         self.watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -113,7 +121,7 @@ class WebSocket(_Watched, WebSocketsSansIOProtocol):
         super().resume_writing()
 
 
-def protocols(header_timeout_s: float, send_timeout_s: float) -> tuple[type[Http], type[WebSocket]]:
+def protocols(header_timeout_s: float, send_timeout_s: float, most_of_one: int) -> tuple[type[Http], type[WebSocket]]:
     """The two with their limits, for uvicorn, which creates them itself."""
     limits = {"header_timeout_s": header_timeout_s, "send_timeout_s": send_timeout_s}
-    return type("Http", (Http,), dict(limits)), type("WebSocket", (WebSocket,), dict(limits))
+    return type("Http", (Http,), {**limits, "most_of_one": most_of_one}), type("WebSocket", (WebSocket,), dict(limits))

@@ -55,7 +55,8 @@ def run(settings: Settings) -> None:
     """
     os.environ.pop("KDPHYS_TOKEN", None)  # workers need not know it
     app = create_app(settings)
-    http, websocket = protocols(settings.header_timeout_s, settings.send_timeout_s)
+    most_of_one = 0 if settings.proxy else max(settings.max_connections // 2, 1)
+    http, websocket = protocols(settings.header_timeout_s, settings.send_timeout_s, most_of_one)
     config = uvicorn.Config(
         app,
         http=http,

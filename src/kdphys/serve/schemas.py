@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from kdphys.serve.jobs import State
 from kdphys.serve.upload import WINDOWS_S
 
+#: How many times longer one side of a picture may be than the other.
+MOST_SIDES = 4
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -72,6 +74,12 @@ class StreamHello(_Model):
         description="frames are a crop of 1.5 × the face box around its centre: no face is looked for",
     )
     window: float = Field(default=10.0, ge=WINDOWS_S[0], le=60.0, description="for the heart rate, seconds")
+
+    @model_validator(mode="after")
+    def _like_a_camera(self) -> StreamHello:
+        if max(self.width, self.height) > MOST_SIDES * min(self.width, self.height):
+            raise ValueError(f"one side may be {MOST_SIDES} times the other at most, got {self.width}×{self.height}")
+        return self
 
 
 class StreamReady(_Model):

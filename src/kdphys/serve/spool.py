@@ -6,12 +6,16 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 _log = logging.getLogger("kdphys.serve")
 _PREFIX = "kdphys-serve-"
+_LOCK = ".lock"
+#: A folder without a lock is being made, or, when it is older than this, its lock was cleaned away, seconds.
+_MAKING_S = 3600.0
 
 
 class Spool:
@@ -35,7 +39,16 @@ class Spool:
 
     def create(self, name: str) -> SpoolFile:
         """A new file; ``name`` is ours, never a client's."""
-        return SpoolFile(self, self.path / name)
+        try:
+            for path in (self.path, self.path / _LOCK):
+                os.utime(path)
+            return SpoolFile(self, self.path / name)
+        except FileNotFoundError:  # cleaned away, as systems do with what lies in their temporary folders for days
+            lock, self.path = self._lock, Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self._lock = _lock(self.path)
+            if lock is not None:
+                lock.close()
+            return SpoolFile(self, self.path / name)
 
     def has_room(self, size: int) -> bool:
         """Whether ``size`` more bytes may lie there."""
@@ -95,7 +108,7 @@ def _lock(folder: Path) -> IO[Any] | None:
         import fcntl
     except ImportError:  # Windows: folders of killed servers are left to the system's own cleaning
         return None
-    file = (folder / ".lock").open("w")
+    file = (folder / _LOCK).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -111,8 +124,8 @@ def _sweep() -> None:
             about = folder.lstat()
             if not folder.is_dir() or folder.is_symlink() or (hasattr(os, "getuid") and about.st_uid != os.getuid()):
                 continue
-            if not (folder / ".lock").exists():
-                continue  # one that is being made
+            if not (folder / _LOCK).exists() and time.time() - about.st_mtime < _MAKING_S:
+                continue
             lock = _lock(folder)
             if lock is not None:
                 shutil.rmtree(folder, ignore_errors=True)

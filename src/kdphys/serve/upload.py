@@ -203,15 +203,17 @@ async def receive(
         Refused: whatever is wrong with it; nothing of it stays.
     """
     parser = _Parser(check_headers(request, s.max_upload_bytes))
-    file = spool.create(name)
+    file: SpoolFile | None = None
     try:
+        file = spool.create(name)
         async with asyncio.timeout(s.upload_timeout_s):
             await _take(
                 request, parser, file, spool, s, metrics, lambda: check_options(parser.fields, methods, default)
             )
         return Received(file, check_options(parser.fields, methods, default))
     except BaseException as error:
-        file.delete()
+        if file is not None:
+            file.delete()
         if isinstance(error, TimeoutError):
             raise Refused(408, "too_slow", f"the upload did not end within {s.upload_timeout_s:g} s") from None
         if isinstance(error, FormParserError):

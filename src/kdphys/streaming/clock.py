@@ -6,6 +6,8 @@ import math
 
 #: Frames that keep coming with earlier times for this long have a new clock, seconds.
 _NEW_S = 1.0
+#: A frame this soon after another is the same one: no camera gives a thousand a second.
+_LEAST_S = 1e-3
 #: Times further from zero than this leave no digits for fractions of a second, seconds.
 _FAR_S = 1e12
 
@@ -29,7 +31,7 @@ class Clock:
         if not abs(t) <= _FAR_S:
             return None
         now = t + self.offset
-        if now <= self._last:
+        if now < self._last + _LEAST_S:
             if self._late is None or t < self._late[0]:
                 self._late = (t, t)
                 return None

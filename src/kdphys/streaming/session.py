@@ -34,6 +34,8 @@ Floats = NDArray[np.floating[Any]]
 SHOWN_S = 10.0
 #: The camera's rate is that of so many seconds.
 _FPS_S = 4.0
+#: So many updates may come at once.
+_BURST = 20
 #: A box may be this many times as long as the picture.
 _MOST_SIDES = 4
 #: The face whose box is given; the tracker counts its own from 0.
@@ -121,6 +123,10 @@ def stream(
 class Session:
     """One stream; see :func:`stream`. Not thread-safe. Memory does not grow with time.
 
+    Args:
+        most_per_s: updates a second of this machine's clock, beyond the first twenty: a stream whose own time runs
+            faster has fewer of them.
+
     Attributes:
         counts: what happened to the frames.
         update: the latest, or None.
@@ -137,12 +143,14 @@ class Session:
         refresh_s: float = 1.0,
         history_s: float = 60.0,
         tracker: FaceTracker | None = None,
+        most_per_s: float | None = None,
     ) -> None:
         check_windows(window_s, refresh_s)
         if not window_s <= history_s <= 3600:
             raise InvalidInputError(f"history must be from the window ({window_s:g} s) to 3600 s, got {history_s:g} s")
         self._method = load_live(method) if isinstance(method, str) else method
-        self._refresh_s, self._roi = refresh_s, roi
+        self._refresh_s, self._roi, self._most_per_s = refresh_s, roi, most_per_s
+        self._left, self._refilled = float(_BURST), time.monotonic()
         self._size: tuple[int, ...] = ()  # of the pictures
         self._area: Floats | None = None  # roi in pixels
         self._fs = FS if isinstance(self._method, TraceMethod) else self._method.spec.fs
@@ -155,6 +163,7 @@ class Session:
         self._clock = Clock()
         self._steps: deque[float] = deque(maxlen=480)  # between the frames of the last seconds
         self._last = self._next = np.nan
+        self._given = -np.inf  # when a box was given last
         self._signal: LiveSignal | None = None
         self._closed = self._warm = False
         self._box: Floats | None = None
@@ -179,7 +188,8 @@ class Session:
             t: its time in seconds, any origin; that of the frame, or the time now, by default. A frame that does not
                 come after the one before is refused and counted. When frames keep coming with earlier times for 1 s,
                 their clock was set back, and the session goes on with it.
-            box: of the face, x0, y0, x1, y1 in pixels, if it is known: no face is looked for.
+            box: of the face, x0, y0, x1, y1 in pixels, if it is known: no face is looked for. Frames without one
+                between frames with one are those without a face; after 4 s of them faces are looked for.
 
         Returns:
             an update whenever the vital signs were refreshed, else None.
@@ -213,9 +223,8 @@ class Session:
         self._area = area
         for seen, faces in self._find(Frame(rgb, now), where):
             self._take(seen, faces)
-        if self._has_first() or now >= self._next:
-            return self._refresh()
-        return None
+        due = self._has_first() or now >= self._next
+        return self._refresh() if due and self._may_refresh() else None
 
     def close(self) -> Update | None:
         """End of the stream: what waited for frames to come is computed without them.
@@ -260,8 +269,11 @@ class Session:
         if self._area is not None:
             return [(frame, {_GIVEN: (self._area, 1.0)})]
         if box is not None:
+            self._given = frame.t
             waited = [(tracked.frame, tracked.faces) for tracked in self._tracker.flush()]
             return [*waited, (frame, {_GIVEN: (box, 1.0)})]
+        if frame.t - self._given <= self._tracker.memory_s:
+            return [(frame, {})]
         return [(tracked.frame, tracked.faces) for tracked in self._tracker.push(frame)]
 
     def _take(self, frame: Frame, faces: dict[int, tuple[Floats, float]]) -> None:
@@ -290,6 +302,17 @@ class Session:
         enough = not self._warm and self._signal.length_s >= MIN_HR_S
         self._warm |= enough
         return enough
+
+    def _may_refresh(self) -> bool:
+        if self._most_per_s is None:
+            return True
+        now = time.monotonic()
+        self._left = min(self._left + self._most_per_s * (now - self._refilled), _BURST)
+        self._refilled = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
     def _refresh(self) -> Update:
         assert self._signal is not None

@@ -35,6 +35,11 @@ class LiveSource(ABC):
     lasting: bool = True
     corrupt: int = 0
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong without ending it."""
+        return ()
+
     @abstractmethod
     def connect(self, stop: Event) -> Iterator[Frame]:
         """Open it and yield frames as they come, until it ends or ``stop`` is set.
@@ -85,23 +90,37 @@ class Playback(LiveSource):
 _APART_S, _PULL = 0.5, 1e-3
 #: A source that goes back by more than the first has a new clock; its times go on after the second, seconds.
 _BACK_S, _STEP_S = 0.5, 1e-3
+#: A clock that runs faster or slower by more than the last, over the first (seconds) so often in a row, is none: some
+#: encoders count pictures, at a rate that they do not keep.
+_WATCH_S, _STRIKES, _STRAY = 3.0, 2, 0.06
+#: A connection that gives no picture for so long is given up, seconds.
+_BLIND_S = 15.0
 
 
 class Anchor:
     """Lays the clock of a source on :func:`time.monotonic`, keeping its steps: they are exact where arrivals jitter.
 
     What runs a little faster or slower than this machine is drawn back to it so slowly that no step is wrong by more
-    than a thousandth.
+    than a thousandth. What runs much faster or slower is no clock: then frames count when they come, as they do until
+    a foreign clock has shown for some seconds that it is one.
 
     Args:
         ahead_s: a source further ahead than this has a new clock, seconds.
         behind_s: the same for one that fell behind.
+        paced: frames are waited for until their time has come, so that their clock, unless it is slow, is right.
+
+    Attributes:
+        strayed: by how much the clock ran wrong when it was not believed, as a share; else 0.
     """
 
-    def __init__(self, ahead_s: float = 5.0, behind_s: float = 5.0) -> None:
-        self._ahead_s, self._behind_s = ahead_s, behind_s
+    def __init__(self, ahead_s: float = 5.0, behind_s: float = 5.0, paced: bool = False) -> None:
+        self._ahead_s, self._behind_s, self._paced = ahead_s, behind_s, paced
         self._offset: float | None = None
         self._last = -np.inf
+        self._trusted = paced
+        self._mark = (0.0, 0.0)
+        self._strikes, self._drift = 0, 0.0
+        self.strayed = 0.0
 
     def renew(self) -> None:
         """A connection begins, maybe with another clock: its times go on after those of the one before."""
@@ -119,8 +138,16 @@ class Anchor:
             return now
         if self._offset is None:
             # Cameras mostly count on the machine's own clock.
-            self._offset = 0.0 if -self._behind_s < own - now < 0.1 else now - own
+            ours = -self._behind_s < own - now < 0.1
+            self._offset = 0.0 if ours else now - own
             self._offset += max(self._last + _STEP_S - (own + self._offset), 0.0)
+            self._trusted |= ours
+            self._mark, self._strikes = (own, now), 0
+        self._watch(own, now)
+        if not self._trusted:
+            self._last = max(now, self._last + _STEP_S)
+            self._offset = self._last - own
+            return self._last
         t = own + self._offset
         if not -self._behind_s <= t - now <= self._ahead_s or t < self._last - _BACK_S:
             t = max(now, self._last + _STEP_S)
@@ -130,6 +157,23 @@ class Anchor:
             t = own + self._offset
         self._last = max(self._last, t)
         return t
+
+    def _watch(self, own: float, now: float) -> None:
+        """Compare the two clocks every few seconds."""
+        then, before = self._mark
+        if now - before < _WATCH_S and own >= then:
+            return
+        drift = (own - then) / max(now - before, 1e-6) - 1
+        self._mark = (own, now)
+        if own < then or now - before > 2 * _WATCH_S or (self._paced and drift > 0):
+            return  # it jumped, or paused, or is waited for
+        if abs(drift) <= _STRAY:
+            self._trusted, self._strikes = True, 0
+            return
+        self._strikes = self._strikes + 1 if drift * self._drift > 0 else 1
+        self._drift = drift
+        if self._strikes >= _STRIKES:
+            self._trusted, self.strayed = False, drift
 
 
 def first_video(container: InputContainer, name: str) -> VideoStream:
@@ -161,9 +205,12 @@ def pictures(
     stream = first_video(container, source.name)
     paint: Painter | None = None
     whole = False  # whether a key frame has come: before it pictures are built on what was never seen
+    began = time.monotonic()
     for packet in container.demux(stream):
         if stop.is_set():
             return
+        if paint is None and time.monotonic() - began > _BLIND_S:
+            raise VideoError(f"{source.name}: opened, but no picture can be decoded (no key frame comes)")
         decoded: list[av.VideoFrame] = []
         try:
             with suppress(EOFError):

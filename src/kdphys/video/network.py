@@ -35,8 +35,9 @@ _ESCAPE = "expected rtsp://USER:PASSWORD@HOST:PORT/…; in user and password wri
 class NetworkStream(LiveSource):
     """A stream by RTSP (over TCP where the server can) or HTTP: MJPEG, MPEG-TS, HLS, MP4, ….
 
-    Times are the stream's own, laid on the clock of this machine; those of MJPEG are the times of arrival. What HTTP
-    gives faster than in real time is played in real time.
+    Times are the stream's own, laid on the clock of this machine, when they keep up with it; those of MJPEG, and of
+    streams that only count their pictures, are the times of arrival. What HTTP gives faster than in real time is played
+    in real time.
 
     Args:
         url: rtsp://, rtsps://, http:// or https://.
@@ -61,7 +62,7 @@ class NetworkStream(LiveSource):
             )
         self._url, self._timeout_s = url, timeout_s
         self._paced = parts.scheme.lower().startswith("http")
-        self._anchor = Anchor(ahead_s=_AHEAD_S if self._paced else 5.0)
+        self._anchor = Anchor(ahead_s=_AHEAD_S if self._paced else 5.0, paced=self._paced)
         # No more than that: the rest holds secrets, of some cameras even the path, and this is shown.
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.name = f"{parts.scheme}://{host}{f':{port}' if port else ''}"
@@ -94,6 +95,13 @@ class NetworkStream(LiveSource):
                 raise VideoError(f"{self.name}: breaks off ({self._why(error)})") from error
         if not stop.is_set():
             raise VideoError(f"{self.name}: the stream ends")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """See :attr:`LiveSource.notes`."""
+        if not self._anchor.strayed:
+            return ()
+        return (f"{self.name}: its times run wrong by {abs(self._anchor.strayed):.0%}; pictures count when they come",)
 
     def _why(self, error: Exception) -> str:
         if isinstance(error, av.error.ExitError):

@@ -2,6 +2,8 @@
 
 /** Frames that keep coming with earlier times for this long have a new clock, seconds. */
 const NEW_S = 1;
+/** A frame this soon after another is the same one: no camera gives a thousand a second. */
+const LEAST_S = 1e-3;
 /** Times further from zero than this leave no digits for fractions of a second, seconds. */
 const FAR_S = 1e12;
 
@@ -15,7 +17,7 @@ export class Clock {
   at(t: number): number | null {
     if (!(Math.abs(t) <= FAR_S)) return null;
     let now = t + this.offset;
-    if (now <= this.last) {
+    if (now < this.last + LEAST_S) {
       if (!this.late || t < this.late[0]) {
         this.late = [t, t];
         return null;
