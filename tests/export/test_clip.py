@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 import kdphys
 from kdphys.errors import KDPhysError, OutputError
-from kdphys.export import export_onnx
+from kdphys.export import export_onnx, parity
+from kdphys.export.write import check_parity
 from kdphys.models import create
-from kdphys.pulse.engines import load_onnx
+from kdphys.pulse.engines import METADATA, load_onnx
 from tests.export.make import Exported
 
 
@@ -46,3 +49,24 @@ def test_nothing_is_overwritten_or_written_wrong(
     with pytest.raises(KDPhysError, match="differs from torch"):
         export_onnx(other, "student", tmp_path / "bad.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_that_are_no_numbers_are_not_written(student: Exported) -> None:
+    broken = create("student", size=12).eval()
+    with torch.no_grad():
+        for weights in broken.parameters():
+            weights.fill_(torch.nan)
+    with pytest.raises(KDPhysError, match="differs from torch"):
+        check_parity("broken", parity(broken, student.clip.read_bytes()))
+
+
+def test_a_network_of_the_users_is_judged_as_the_bundled_one(demo_path: Path, tmp_path: Path) -> None:
+    """It has no fit of its own, and that of the classical methods does not know how sure it is."""
+    bundled = Path(kdphys.__file__).parent / "assets" / "student.onnx"
+    graph = onnx.load(str(bundled))
+    (entry,) = (e for e in graph.metadata_props if e.key == METADATA)
+    entry.value = json.dumps(json.loads(entry.value) | {"name": "mine"})
+    onnx.save(graph, str(tmp_path / "mine.onnx"))
+    mine, student = (kdphys.measure(demo_path, m) for m in (str(tmp_path / "mine.onnx"), "student"))
+    assert mine.method == "mine"
+    assert mine.sqi == pytest.approx(student.sqi, abs=1e-6)

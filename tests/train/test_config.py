@@ -76,6 +76,17 @@ def test_both_roads_are_shipped() -> None:
         ("[run]\npatience = 3", r"need data\.validation"),
         ("[data]\nframes = 90\n[distill]", "divisible by 4"),
         ("[data]\nsources = []", "sources is empty"),
+        ("seed = -1", "seed must be 0 or more"),
+        ("[[data.sources]]\nseed = -1", "seed of a source must be 0 or more"),
+        ("[loss]\ndilate_stride = 100", "at most half of data.frames"),
+        (
+            "[data]\nframes = 400\n[[data.sources]]\nkind = 'pool'\npath = 'p.npz'\nrender = 9",
+            r"p\.npz: render_frames must be 400 \(frames\) or more, got 300",
+        ),
+        (
+            "[data.validation]\n[run]\nexport = 'best'\n[optim]\nsteps = 300",
+            "validation within the 300 steps, and run.validate_every is 500",
+        ),
         ("[distill]\npairs = [['a']]", r"pairs \[student's tap, teacher's tap\]"),
     ],
 )

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from kdphys.errors import DataError, OutputError
+from kdphys.errors import DataError, InvalidInputError, OutputError
 from kdphys.train.augment import Augmentation, play, recolour, stretch_range
 from kdphys.train.config import DataConfig, SourceConfig
-from kdphys.train.data import Mixture, Steps, from_synth
+from kdphys.train.data import Fixed, Mixture, Steps, from_synth
 from kdphys.train.pool import PoolSource, collate, cut, read_pool, write_pool
 from tests.train.clips import make_pool, pool_arrays
 
@@ -148,3 +148,32 @@ def test_generator_batches_change_layout_and_hide_the_rate_of_no_pulse() -> None
     assert torch.equal(batch.rgb[1, 3, 2], rgb[1, 3, :, :, 2])
     assert batch.hr_bpm[0] == 70
     assert torch.isnan(batch.hr_bpm[1])
+
+
+def test_damaged_pools_are_said(tmp_path: Path) -> None:
+    whole = make_pool(tmp_path / "p.npz", n=3, frames=64).read_bytes()
+    middle = len(whole) // 2
+    for damaged in (whole[:middle], whole[:middle] + b"?" + whole[middle + 1 :], b""):
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        with pytest.raises(DataError, match="delete it to render it anew"):
+            read_pool(tmp_path / "bad.npz")
+    arrays = pool_arrays(n=3, frames=64)
+    arrays["bvp"][0, 5] = np.nan
+    write_pool(tmp_path / "nan.npz", arrays)
+    with pytest.raises(DataError, match="not a number"):
+        read_pool(tmp_path / "nan.npz")
+
+
+def test_a_validation_without_a_pulse_is_refused(tmp_path: Path) -> None:
+    arrays = pool_arrays(n=4, frames=64)
+    arrays["has_pulse"][:] = False
+    write_pool(tmp_path / "p.npz", arrays)
+    source = SourceConfig(kind="pool", path=str(tmp_path / "p.npz"))
+    with pytest.raises(DataError, match="no clip with a pulse"):
+        Fixed(DataConfig(frames=32, batch=2, sources=(source,), validation=source), 12)
+
+
+@pytest.mark.parametrize("scene", [{"mbps": 3}, {"hr_bpm": "70"}, {"gop": "12"}, {"motion": "dancing"}])
+def test_conditions_that_no_scene_can_have_are_refused_before_any_is_rendered(scene: dict[str, object]) -> None:
+    with pytest.raises(InvalidInputError, match=r"scene = .* cannot be"):
+        Mixture(DataConfig(sources=(SourceConfig(scene=scene, codec_share=1.0),)), 12, 0)

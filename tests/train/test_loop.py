@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from kdphys.errors import DataError, InvalidInputError, OutputError
+from kdphys.errors import DataError, InvalidInputError, KDPhysError, OutputError
 from kdphys.models import MODELS, create
 from kdphys.models.weights import load_weights, save_weights
 from kdphys.train.config import (
@@ -25,6 +25,7 @@ from kdphys.train.config import (
 )
 from kdphys.train.data import ClipBatch
 from kdphys.train.loop import fit, precision
+from kdphys.train.pool import PoolSource
 from kdphys.train.task import PulseTask, rate_of_change, supervised
 from tests.train.clips import make_pool
 
@@ -251,3 +252,40 @@ def test_learning_rate_warms_up_and_comes_down() -> None:
     assert max(factors) == pytest.approx(1.0)
     assert factors[100] == pytest.approx(0.01)
     assert factors[10:] == sorted(factors[10:], reverse=True)
+
+
+def test_a_run_that_diverges_ends_with_a_reason(pool: Path, tmp_path: Path) -> None:
+    wild = config(pool, 200, optim=OptimConfig(200, 1e12, warmup=0, clip=0.0, ema=0.0))
+    with pytest.raises(KDPhysError, match="the loss is not finite"):
+        fit(wild, tmp_path, tensorboard=False)
+    assert not (tmp_path / "tiny.safetensors").exists()
+
+
+def test_a_wave_that_is_no_number_is_never_the_best(pool: Path) -> None:
+    task = PulseTask(create("student", size=12, width=16, hidden=16), config(pool))
+    with torch.no_grad():
+        for weights in task.model.parameters():
+            weights.fill_(torch.nan)
+    source = SourceConfig(kind="pool", path=str(pool))
+    task.validation_step(PoolSource(source).draw([0], 4, 96, 12), 0)
+    assert task.validated[0]["error"].isinf().all()
+
+
+def test_resuming_a_finished_run_changes_nothing(pool: Path, tmp_path: Path) -> None:
+    whole = fit(config(pool, 4), tmp_path / "a", tensorboard=False)
+    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    again = fit(config(pool, 4), tmp_path / "a", resume=True, tensorboard=False)
+    assert {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()} == before
+    assert (again.steps, again.finished) == (4, True)
+    assert again.metrics["val/mae_bpm"] == pytest.approx(whole.metrics["val/mae_bpm"], abs=1e-3)
+    stuck = config(pool, 60, optim=OptimConfig(60, 1e-9, warmup=0, ema=0.0))
+    patient = replace(stuck, run=replace(stuck.run, validate_every=2, patience=2))
+    first = fit(patient, tmp_path / "b", tensorboard=False)
+    assert fit(patient, tmp_path / "b", resume=True, tensorboard=False).steps == first.steps < 60
+
+
+def test_what_the_validation_found_survives_a_stop(pool: Path, tmp_path: Path) -> None:
+    """Validated after three steps, stopped after three, gone on with for the fourth, at which none is due."""
+    for k in range(3):
+        fit(config(pool, 4), tmp_path, resume=k > 0, max_minutes=1e-9, tensorboard=False)
+    assert "val/mae_bpm" in fit(config(pool, 4), tmp_path, resume=True, tensorboard=False).weights.recipe["metrics"]

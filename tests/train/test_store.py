@@ -101,3 +101,13 @@ def test_stores_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         source(make_store(tmp_path / "slow", fs=25.0))
     with pytest.raises(DataError, match="no prepared store"):
         source(tmp_path)
+
+
+def test_one_person_has_no_splits(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "s")
+    manifest = json.loads((store / "manifest.json").read_text())
+    manifest["splits"] = {"seed": 0, "folds": 5}
+    (store / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match='two persons are needed; part = "all"'):
+        source(store)
+    assert source(store, part="all").items

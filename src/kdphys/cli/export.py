@@ -46,6 +46,8 @@ def export(
     model, saved = load_weights(weights)
     name, hashed = saved.spec.name, saved.spec.sha256
     path = out or Path(f"{name}.onnx")
+    if path.suffix.lower() != ".onnx":
+        raise InvalidInputError(f"--out: expected a name that ends in .onnx, by which it is known later, got {path}")
     live, small = path.with_name(f"{path.stem}{STREAM_SUFFIX}.onnx"), path.with_name(f"{path.stem}-int8.onnx")
     stream = stream if stream is not None else saved.model == "student"
     for file, wanted in ((path, True), (live, stream), (small, int8)):  # before any work

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 Config = Annotated[Path, typer.Argument(help="Configuration, a TOML file such as configs/student.toml.")]
 Out = Annotated[Path | None, typer.Option(help="Folder of the run. Default: runs/ and the configuration's name.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the folder's last checkpoint.")]
-Minutes = Annotated[float | None, typer.Option(help="Stop this call after so many minutes, at a checkpoint.")]
+Minutes = Annotated[
+    float | None,
+    typer.Option(help="Stop after so many minutes of steps, at a checkpoint; rendering clips first is not counted."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 
 

@@ -335,6 +335,10 @@ class Store:
             UnknownNameError: no such split.
             DataError: no such fold.
         """
+        if not self.splits:
+            raise DataError(
+                f'{self.path}: it has no splits, for which two persons are needed; part = "all" takes it whole'
+            )
         if name not in self.splits:
             raise UnknownNameError("split", name, self.splits)
         chosen = (self.manifest or {})["splits"][name]

@@ -73,7 +73,8 @@ def parity(model: PulseModel, content: bytes) -> float:
         with torch.no_grad():
             theirs = Crops(model)(torch.from_numpy(rgb)).numpy()
         ours = session.run(None, {"rgb": rgb})[0]
-        worst = max(worst, float(np.abs(ours - theirs).max() / max(float(theirs.std()), 1.0)))
+        # NaN passes through np.maximum and not through max: what is not a number is no match.
+        worst = float(np.maximum(worst, np.abs(ours - theirs).max() / max(float(theirs.std()), 1.0)))
     return worst
 
 

@@ -91,6 +91,7 @@ class SourceConfig:
         parts = ("train", "val", "test", "all")
         _require(self.part in parts, f"part must be one of {', '.join(parts)}, got {self.part!r}")
         _require(self.kind == "synth" or bool(self.path), f"a source of kind {self.kind!r} needs a path")
+        _require(self.seed >= 0, f"the seed of a source must be 0 or more, got {self.seed}")
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,18 @@ class DataConfig:
         _require(
             self.validation_batches >= 1, f"data.validation_batches must be 1 or more; got {self.validation_batches}"
         )
+        for source in self.sources:
+            _check_length(source, self.frames, "frames")
+        if self.validation is not None:
+            _check_length(self.validation, self.validation_frames or self.frames, "validation_frames")
         short = 0 < self.validation_frames < 30
         _require(not short, f"data.validation_frames must be 0 or 30 or more, got {self.validation_frames}")
+
+
+def _check_length(source: SourceConfig, frames: int, what: str) -> None:
+    """Before hours are spent on rendering."""
+    long = source.kind != "pool" or source.render == 0 or source.render_frames >= frames
+    _require(long, f"{source.path}: render_frames must be {frames} ({what}) or more, got {source.render_frames}")
 
 
 @dataclass(frozen=True)
@@ -269,6 +280,16 @@ class TrainConfig:
         _require(bool(self.name), "name is empty")
         needs = self.run.patience > 0 or self.run.export == "best"
         _require(not needs or self.data.validation is not None, "patience and export = 'best' need data.validation")
+        _require(
+            not needs or self.run.validate_every <= self.optim.steps,
+            f"patience and export = 'best' need a validation within the {self.optim.steps} steps, and "
+            f"run.validate_every is {self.run.validate_every}",
+        )
+        _require(self.seed >= 0, f"seed must be 0 or more, got {self.seed}")
+        _require(
+            self.data.frames >= 2 * self.loss.dilate_stride,
+            f"loss.dilate_stride must be at most half of data.frames, got {self.loss.dilate_stride}",
+        )
         _require(self.distill is None or self.data.frames % 4 == 0, "distillation needs data.frames divisible by 4")
 
 

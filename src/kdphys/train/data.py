@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
+from kdphys.errors import DataError, InvalidInputError
 from kdphys.train.config import SOURCES, DataConfig, SourceConfig
 
 
@@ -87,6 +88,8 @@ def whole_seed(seed: Sequence[int]) -> int:
 
 def open_source(config: SourceConfig, size: int, workers: int = 0, progress: bool = False) -> Source:
     """Build the source, rendering a pool that does not exist yet when the configuration says so."""
+    if config.kind == "synth" or (config.kind == "pool" and config.render):
+        check_scene(config)
     if config.kind == "pool":
         from kdphys.train.pool import ensure_pool
 
@@ -95,12 +98,32 @@ def open_source(config: SourceConfig, size: int, workers: int = 0, progress: boo
     return source
 
 
+def check_scene(config: SourceConfig) -> None:
+    """Refuse conditions that no scene can have, before any is rendered.
+
+    Raises:
+        InvalidInputError: a value of ``scene`` has the wrong type or is unknown.
+    """
+    from kdphys.data.synth.bank import BankSpec
+    from kdphys.data.synth.sample import sample_scene
+
+    bank = BankSpec(count=config.heads, seed=config.heads_seed)
+    try:
+        for seed in range(8):
+            sample_scene(seed, bank=bank, codec_share=config.codec_share, **config.scene)
+    except (TypeError, ValueError, KeyError) as error:
+        raise InvalidInputError(f"data source: scene = {dict(config.scene)} cannot be: {error}") from error
+
+
 class Mixture:
     """Several sources; each step one of them, picked by weight, serves the whole batch."""
 
     def __init__(self, config: DataConfig, size: int, seed: int, progress: bool = False) -> None:
         self.config, self.size, self.seed = config, size, seed
         self.sources = [open_source(s, size, config.workers, progress) for s in config.sources]
+        for source, of in zip(self.sources, config.sources, strict=True):
+            if of.kind != "synth":  # here, where what is wrong is said in one line, and not in another process
+                source.draw((seed, of.seed, 0), 1, config.frames, size)
         weights = np.array([s.weight for s in config.sources])
         self.share = weights / weights.sum()
 
@@ -143,6 +166,8 @@ class Fixed(torch.utils.data.Dataset[ClipBatch]):
         frames = config.validation_frames or config.frames
         seeds = [(config.validation.seed, 99, i) for i in range(config.validation_batches)]
         self.batches = [source.draw(s, config.batch, frames, size) for s in seeds]
+        if not any(bool(batch.has_pulse.any()) for batch in self.batches):
+            raise DataError("data.validation: no clip with a pulse in it; its heart-rate error is what is watched")
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -142,6 +142,19 @@ def _whole(checkpoint: Path) -> None:
         raise DataError(f"{checkpoint}: broken, cannot be resumed ({error})") from error
 
 
+def _finished(config: TrainConfig, out: Path, checkpoint: Path | None) -> Result | None:
+    """What a run gave that is resumed and has nothing left to do."""
+    file = out / f"{config.name}.safetensors"
+    if checkpoint is None or not file.is_file():
+        return None
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    stopped = [c for key, c in state["callbacks"].items() if key.startswith("EarlyStopping")]
+    if state["global_step"] < config.optim.steps and not any(c["wait_count"] >= c["patience"] for c in stopped):
+        return None
+    _, saved = load_weights(str(file))
+    return Result(saved, int(state["global_step"]), True, dict(saved.recipe["metrics"]), 0.0)
+
+
 def _callbacks(config: TrainConfig, out: Path, max_minutes: float | None, ema: EMA | None) -> list[Callback]:
     run = config.run
     callbacks: list[Callback] = [LearningRateMonitor()]
@@ -211,6 +224,9 @@ def fit(
     out, begin = Path(out), time.monotonic()
     keep_memory()
     checkpoint = _open_run(config, out, resume)
+    done = _finished(config, out, checkpoint)
+    if done is not None:
+        return done
     task, clips = build_task(config), Clips(config, progress)
     ema = EMA(config.optim.ema) if config.optim.ema else None
     log = out / "log"
@@ -247,7 +263,7 @@ def fit(
         trainer.fit(task, datamodule=clips, ckpt_path=checkpoint, weights_only=False)
     trainer.save_checkpoint(out / "last.ckpt")
     minutes = (time.monotonic() - begin) / 60
-    metrics = {k: float(v) for k, v in trainer.callback_metrics.items()}
+    metrics = task.found()
     about = (trainer.global_step, minutes, metrics, trainer.strategy.root_device)
     # Of several processes one writes: their running means differ a little.
     saved = _export(config, out, task.model, ema, *about) if trainer.is_global_zero else None

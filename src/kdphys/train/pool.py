@@ -13,6 +13,8 @@ of the pulse away that the crops of a video, which are never rounded, still have
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,20 +83,24 @@ def read_pool(path: Path | str) -> dict[str, NDArray[Any]]:
         raise DataError(f"{path}: no such pool; set render = N in its configuration to render N clips into it")
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as data, np.load(data, allow_pickle=False) as file:
                 arrays, fs = {k: file[k] for k in KEYS}, float(file["fs"])
         else:
             import zarr
 
             group = zarr.open_group(str(path), mode="r")
             arrays, fs = {k: np.asarray(group[k][...]) for k in KEYS}, float(group.attrs["fs"])
-    except (KeyError, ValueError, OSError) as error:
-        raise DataError(f"{path}: not a pool of clips: {error}") from error
+    except (KeyError, ValueError, OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            f"{path}: not a pool of clips, or a damaged one ({error}); delete it to render it anew"
+        ) from error
     if not _is_good(arrays):
         shapes = {k: (str(v.dtype), v.shape) for k, v in arrays.items()}
         raise DataError(
             f"{path}: expected rgb float16 or uint8 (N, L, S, S, 3), bvp (N, L) and labels (N,), got {shapes}"
         )
+    if not np.isfinite(arrays["bvp"][arrays["has_pulse"].astype(bool)]).all():
+        raise DataError(f"{path}: the wave of a clip with a pulse is not a number everywhere")
     if fs != FS:
         raise DataError(f"{path}: clips at {fs} Hz; models are trained at {FS} Hz")
     return arrays

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kdphys.errors import KDPhysError
 from kdphys.losses.dilate import dilate
 from kdphys.losses.pearson import negative_pearson, standardise, wide
 from kdphys.losses.spectral import band_power, heart_rate_cross_entropy
@@ -74,6 +75,7 @@ class PulseTask(pl.LightningModule):  # type: ignore[misc]
         self.config = config
         self.distiller = distiller
         self.validated: list[dict[str, Tensor]] = []
+        self.known: dict[str, float] = {}  # what was found before this call
 
     def on_train_batch_start(self, batch: ClipBatch, batch_idx: int) -> None:
         """Randomness inside the model (dropout) depends on the step alone, so a resumed run repeats it."""
@@ -87,6 +89,12 @@ class PulseTask(pl.LightningModule):  # type: ignore[misc]
             parts |= self.distiller(batch.rgb, taps, batch.has_pulse)
         # A batch of clips without pulse under a loss without amplitude has nothing to say.
         loss = sum(parts.values(), taps["bvp"].float().sum() * 0.0)
+        if not bool(torch.isfinite(loss)):
+            values = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in parts.items())
+            raise KDPhysError(
+                f"step {self.global_step}: the loss is not finite ({values}); a lower optim.lr, or clips and labels "
+                "without NaN; the last checkpoint is from before"
+            )
         self.log_dict({f"train/{k}": v.detach() for k, v in parts.items()}, batch_size=len(batch.rgb))
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch.rgb))
         return loss
@@ -100,7 +108,8 @@ class PulseTask(pl.LightningModule):  # type: ignore[misc]
         true_rate = torch.where(torch.isfinite(batch.hr_bpm), batch.hr_bpm, rates[true_power.argmax(1)])
         self.validated.append(
             {
-                "error": (rates[power.argmax(1)] - true_rate).abs(),
+                # Of a wave that is not a number the spectrum has no peak: never the best.
+                "error": torch.where(torch.isfinite(y).all(1), (rates[power.argmax(1)] - true_rate).abs(), torch.inf),
                 "pearson": 1.0 - negative_pearson(y, wide(batch.bvp)),
                 "power": y.var(1),
                 "pulse": batch.has_pulse,
@@ -126,7 +135,15 @@ class PulseTask(pl.LightningModule):  # type: ignore[misc]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """With what the validation found: the sidecar of the best weights tells it."""
-        checkpoint["metrics"] = {k: float(v) for k, v in self.trainer.callback_metrics.items()}
+        checkpoint["metrics"] = self.found()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Back."""
+        self.known = dict(checkpoint.get("metrics", {}))
+
+    def found(self) -> dict[str, float]:
+        """The latest metrics of the run, of earlier calls too."""
+        return self.known | {k: float(v) for k, v in self.trainer.callback_metrics.items()}
 
     def configure_optimizers(self) -> Any:
         """AdamW; biases and norms without weight decay."""

@@ -297,9 +297,10 @@ def expand(x: Floats, mean: Floats, scale: Floats) -> Floats:
 
 
 def _score(features: dict[str, float], kind: str, method: str) -> float:
-    """The calibrated SQI of a method; of a method without a fit of its own, by the fit of all."""
+    """The calibrated SQI of a method; of one without a fit of its own that of all, of a network that of the student."""
     fits = _fit()["fits"]
-    fit = fits.get(f"{kind}:{method}", fits[kind])
+    learned = kind == "face" and method not in METHODS and features["strength"] != 0.0
+    fit = fits.get(f"{kind}:{method}", fits["face:student"] if learned else fits[kind])
     return share(fit, np.array([features[name] for name in fit.get("features", FEATURES)]))
 
 
