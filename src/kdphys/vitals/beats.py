@@ -27,8 +27,9 @@ _STEADY, _PIECE_S, _AROUND_S, _SEAM = 1.25, 10.0, 8.0, 0.4
 def find_beats(pulse: Pulse, course: list[HrWindow]) -> tuple[Floats, Floats, int]:
     """Systolic peaks of the pulse where the heart rate is known.
 
-    The pulse is band-passed around the known heart rate (±40 %), interpolated by a cubic spline, and its maxima are
-    taken. Intervals outside 0.3–2 s, or more than 30 % off the median of their neighbours, are left out and counted.
+    The pulse is band-passed around the known heart rate (0.6 to 1.9 times it), interpolated by a cubic spline, and its
+    maxima are taken. Intervals outside 0.3–2 s, or more than 30 % off the median of their neighbours, are left out and
+    counted.
 
     Args:
         pulse: the pulse.

@@ -79,7 +79,7 @@ class Vitals:
         hr: heart rate, bpm.
         rr: respiration rate, breaths a minute.
         hrv: by name: sdnn, rmssd (ms), pnn50 (%), lf, hf (ms²), lf_hf (ratio).
-        beat_times: float64 (B,), seconds, of the beats that were kept.
+        beat_times: float64 (B,), seconds, of the beats that were found, plausible or not.
         ibi_ms: float64 (K,), the accepted intervals between beats that follow each other.
         sqi: the heart rate's calibrated quality in [0, 1].
         window: (start, end) in seconds of what was looked at.
