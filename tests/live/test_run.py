@@ -245,6 +245,16 @@ def test_a_source_that_only_counts_its_pictures_is_not_believed(real: float) -> 
         assert anchor.strayed == pytest.approx(real / 30 - 1, abs=0.02)
 
 
+@pytest.mark.parametrize("paced", [False, True])
+def test_a_machine_that_decodes_too_slowly_does_not_blame_the_clock(paced: bool) -> None:
+    """Thirty pictures a second of which it manages twenty: their times are right, and late."""
+    anchor = Anchor(ahead_s=60.0, behind_s=60.0, paced=paced)
+    own = np.arange(600) / 30
+    times = np.array([anchor(t, 5000.0 + 1.5 * t, waited_s=0.05 * t) for t in own])
+    assert anchor.strayed == 0
+    assert np.allclose(np.diff(times[200:]), 1 / 30, atol=1e-3)
+
+
 def test_a_burst_at_the_beginning_is_no_wrong_clock() -> None:
     anchor = Anchor()
     own = np.arange(600) / 30

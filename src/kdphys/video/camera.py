@@ -67,7 +67,7 @@ class Camera(LiveSource):
         with container:
             try:
                 for rgb, own in pictures(container, self, stop):
-                    yield Frame(rgb, self._anchor(own, time.monotonic()))
+                    yield Frame(rgb, self._anchor(own, time.monotonic(), self.waited_s))
             except (av.error.FFmpegError, OSError) as error:
                 raise VideoError(self._why(error, was_open=True)) from error
         if not stop.is_set():

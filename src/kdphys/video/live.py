@@ -29,11 +29,13 @@ class LiveSource(ABC):
         name: what to call it in messages, without passwords.
         lasting: whether it is there again after it went, so that it is worth trying: a camera, not a file.
         corrupt: pictures so far that could not be decoded and were left out.
+        waited_s: for what comes from it, so far, seconds; the rest of the time was spent on decoding.
     """
 
     name: str
     lasting: bool = True
     corrupt: int = 0
+    waited_s: float = 0.0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -93,6 +95,8 @@ _BACK_S, _STEP_S = 0.5, 1e-3
 #: A clock that runs faster or slower by more than the last, over the first (seconds) so often in a row, is none: some
 #: encoders count pictures, at a rate that they do not keep.
 _WATCH_S, _STRIKES, _STRAY = 3.0, 2, 0.06
+#: Who waits for less than this share of the time cannot keep up.
+_IDLE = 0.2
 #: A connection that gives no picture for so long is given up, seconds.
 _BLIND_S = 15.0
 
@@ -118,7 +122,7 @@ class Anchor:
         self._offset: float | None = None
         self._last = -np.inf
         self._trusted = paced
-        self._mark = (0.0, 0.0)
+        self._mark = (0.0, 0.0, 0.0)
         self._strikes, self._drift = 0, 0.0
         self.strayed = 0.0
 
@@ -126,12 +130,13 @@ class Anchor:
         """A connection begins, maybe with another clock: its times go on after those of the one before."""
         self._offset = None
 
-    def __call__(self, own: float | None, now: float) -> float:
+    def __call__(self, own: float | None, now: float, waited_s: float = np.inf) -> float:
         """Time of a frame, seconds.
 
         Args:
             own: on the source's clock, or None: it has none.
             now: when the frame came.
+            waited_s: see :class:`LiveSource`: who never waits is slow itself, and that tells nothing of the source.
         """
         if own is None:
             self._last = max(self._last, now)
@@ -142,8 +147,8 @@ class Anchor:
             self._offset = 0.0 if ours else now - own
             self._offset += max(self._last + _STEP_S - (own + self._offset), 0.0)
             self._trusted |= ours
-            self._mark, self._strikes = (own, now), 0
-        self._watch(own, now)
+            self._mark, self._strikes = (own, now, waited_s), 0
+        self._watch(own, now, waited_s)
         if not self._trusted:
             self._last = max(now, self._last + _STEP_S)
             self._offset = self._last - own
@@ -158,16 +163,17 @@ class Anchor:
         self._last = max(self._last, t)
         return t
 
-    def _watch(self, own: float, now: float) -> None:
+    def _watch(self, own: float, now: float, waited_s: float) -> None:
         """Compare the two clocks every few seconds."""
-        then, before = self._mark
+        then, before, waited = self._mark
         if now - before < _WATCH_S and own >= then:
             return
         drift = (own - then) / max(now - before, 1e-6) - 1
-        self._mark = (own, now)
+        self._mark = (own, now, waited_s)
         if own < then or now - before > 2 * _WATCH_S or (self._paced and drift > 0):
             return  # it jumped, or paused, or is waited for
-        if abs(drift) <= _STRAY:
+        busy = np.isfinite(waited_s) and waited_s - waited < _IDLE * (now - before)
+        if abs(drift) <= _STRAY or (drift < 0 and busy):
             self._trusted, self._strikes = True, 0
             return
         self._strikes = self._strikes + 1 if drift * self._drift > 0 else 1
@@ -206,8 +212,12 @@ def pictures(
     paint: Painter | None = None
     whole = False  # whether a key frame has come: before it pictures are built on what was never seen
     began = time.monotonic()
-    for packet in container.demux(stream):
-        if stop.is_set():
+    packets = container.demux(stream)
+    while True:
+        asked = time.monotonic()
+        packet = next(packets, None)
+        source.waited_s += time.monotonic() - asked
+        if packet is None or stop.is_set():
             return
         if paint is None and time.monotonic() - began > _BLIND_S:
             raise VideoError(f"{source.name}: opened, but no picture can be decoded (no key frame comes)")

@@ -87,7 +87,7 @@ class NetworkStream(LiveSource):
             try:
                 for rgb, own in pictures(container, self, stop):
                     now = time.monotonic()
-                    t = self._anchor(None if timeless else own, now)
+                    t = self._anchor(None if timeless else own, now, self.waited_s)
                     if self._paced and t > now:
                         stop.wait(t - now)
                     yield Frame(rgb, t)
