@@ -175,7 +175,7 @@ class Report:
                 text = json.dumps(self.to_dict(), indent=1, ensure_ascii=False, allow_nan=False)
                 (part / "report.json").write_text(text + "\n", encoding="utf-8")
                 (part / "report.md").write_text(self.to_markdown(pictures), encoding="utf-8")
-                for old in [p for pattern in _PICTURES for p in folder.glob(pattern)]:
+                for old in [p for pattern in _PICTURES for p in folder.glob(pattern) if force]:
                     old.unlink()  # of the report that is overwritten
                 return [p.replace(folder / p.name) for p in sorted(part.iterdir())]
         except OSError as error:

@@ -40,7 +40,7 @@ class Spool:
     def create(self, name: str) -> SpoolFile:
         """A new file; ``name`` is ours, never a client's."""
         try:
-            for path in (self.path, self.path / _LOCK):
+            for path in (self.path, self.path / _LOCK) if self._lock is not None else ():
                 os.utime(path)
             return SpoolFile(self, self.path / name)
         except FileNotFoundError:  # cleaned away, as systems do with what lies in their temporary folders for days
