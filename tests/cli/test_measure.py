@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -287,10 +288,10 @@ def test_ctrl_c_between_two_files(
     """Not only while pictures are read: whatever was being done, the exit code says that it was stopped."""
     measured, files = output.measure_all, [shutil.copy(small, tmp_path / f"{k}.mp4") for k in range(3)]
 
-    def stopped(video: Video, *args: object, **options: object) -> list[Measurement]:
+    def stopped(video: Video, *args: Any, **options: Any) -> list[Measurement]:
         if video.name == "1.mp4":
             raise KeyboardInterrupt
-        return measured(video, *args, **options)  # type: ignore[arg-type]
+        return measured(video, *args, **options)
 
     monkeypatch.setattr(output, "measure_all", stopped)
     out = command("measure", *files, "-m", "pos", "--csv", tmp_path / "a.csv")

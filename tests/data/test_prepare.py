@@ -213,39 +213,15 @@ def test_a_store_goes_on_with_its_own_seed_and_folds(six: Path, tmp_path: Path) 
     assert prepare(takes, "ubfc-phys", out, whole_picture, size=8, seed=0)["splits"]["seed"] == 0
 
 
-@pytest.mark.parametrize(
-    ("lost", "words"),
-    [
-        ("rgb/c", "pixels are missing"),
-        ("valid/c", "where the face was"),
-        ("bvp/c", "the reference is missing"),
-        ("references/bvp/c", "a reference is missing"),
-        ("rgb/zarr.json", "rgb cannot be read"),
-        ("", "not in its folder"),
-    ],
-)
-def test_a_store_that_was_not_copied_whole_is_no_black_video(
-    lost: str, words: str, store: Path, tmp_path: Path
-) -> None:
-    """What is not there reads as zeros."""
-    copy = tmp_path / "copy"
-    shutil.copytree(store, copy)
-    path = copy / "recordings" / open_store(store).keys[0] / lost
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-    with pytest.raises(DataError, match=words):
-        (lambda item: (item.rgb, item.bvp, item.references))(next(iter(open_store(copy))))
+def test_a_run_that_is_stopped_before_its_splits_keeps_its_seed(six: Path, tmp_path: Path) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
 
-
-def test_a_damaged_chunk_is_said(store: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    shutil.copytree(store, copy)
-    chunk = next(p for p in (copy / "recordings").rglob("rgb/c/**/*") if p.is_file())
-    chunk.write_bytes(b"\0" * chunk.stat().st_size)
-    with pytest.raises(DataError, match="was the store copied whole"):
-        [item.rgb for item in open_store(copy)]
+    takes, out = load_reader("ubfc-phys").find(six), tmp_path / "store"
+    with pytest.raises(KeyboardInterrupt):
+        prepare(takes, "ubfc-phys", out, whole_picture, size=8, seed=7, folds=2, progress=stopped)
+    splits = prepare(takes, "ubfc-phys", out, whole_picture, size=8)["splits"]
+    assert (splits["seed"], splits["folds"]) == (7, 2)
 
 
 class _Source:

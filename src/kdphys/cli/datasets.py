@@ -95,11 +95,13 @@ def check(
 
     Exit codes: 0 all good; 1 a recording is bad; 2 a wrong option or no copy there.
     """
+    from kdphys.cli.output import check_free
     from kdphys.data.check import check_dataset
     from kdphys.data.readers import load_reader
 
     reader = load_reader(name)
-    _check_free(json, force)
+    if json not in ("", "-"):
+        check_free(Path(json), force)
     with _progress() as tell:
         report = check_dataset(reader, path, decode=decode, partial=partial, progress=tell)
     if json:
@@ -142,16 +144,10 @@ def _table(report: CheckReport) -> None:
     typer.echo(f"{report.dataset}: {good} of {len(report.findings)} recordings good, {hours:.2f} h of video")
 
 
-def _check_free(where: str, force: bool) -> None:
-    from kdphys.errors import OutputError
-
-    if where not in ("", "-") and Path(where).exists() and not force:
-        raise OutputError(f"{where}: exists already; choose another name or overwrite it with --force")
-
-
 def _write_json(where: str, content: object, force: bool) -> None:
     import json
 
+    from kdphys.cli.output import check_free
     from kdphys.errors import OutputError
 
     text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -159,7 +155,7 @@ def _write_json(where: str, content: object, force: bool) -> None:
         typer.echo(text)
         return
     path = Path(where)
-    _check_free(where, force)
+    check_free(path, force)
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:

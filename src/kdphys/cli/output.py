@@ -39,6 +39,16 @@ class Target:
         return self.where == "-"
 
 
+def check_free(path: Path, force: bool) -> None:
+    """Refuse to overwrite a file.
+
+    Raises:
+        OutputError: it exists, and ``--force`` is not given.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already; choose another name or overwrite it with --force")
+
+
 def check_targets(targets: Sequence[Target], force: bool) -> None:
     """Refuse, before anything is measured, what could not be written afterwards.
 
@@ -61,8 +71,7 @@ def check_targets(targets: Sequence[Target], force: bool) -> None:
         path = Path(target.where)
         if path.is_dir():
             raise OutputError(f"{path}: is a folder; --{target.kind} needs a file name")
-        if path.exists() and not force:
-            raise OutputError(f"{path}: exists already; choose another name or overwrite it with --force")
+        check_free(path, force)
         parent = path.parent
         while not parent.exists():
             parent = parent.parent

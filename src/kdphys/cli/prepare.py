@@ -75,7 +75,7 @@ def prepare(
     there = f" ({before[0]} there before)" if before and before[0] else ""
     waiting = f" + {counts['pending']} begun with others and not done" if counts["pending"] else ""
     typer.echo(f"{dataset}: {counts['in']} in = {counts['done']} out + {counts['refused']} refused{waiting}{there}")
-    if splits is not None and splits != manifest["splits"]:
+    if splits and len(splits) > 2 and splits != manifest["splits"]:  # more than their seed and number of folds
         typer.echo("note: there are other persons than before, or other options: the splits were made anew")
     raise typer.Exit(EXIT_REFUSED if counts["refused"] else 0)
 

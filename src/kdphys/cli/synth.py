@@ -60,22 +60,15 @@ def _write(
     force: bool,
     tell: Callable[[int, int], None],
 ) -> None:
+    from kdphys.cli.output import check_free
     from kdphys.data.synth.paint import skin_textures
     from kdphys.data.synth.presets import write_bench, write_demo
     from kdphys.data.synth.render import clip_seed
     from kdphys.data.synth.sample import sample_scene
     from kdphys.data.synth.video import render_video
-    from kdphys.errors import OutputError
-
-    def check_free(*names: str) -> None:
-        there = [name for name in names if (out / name).exists()]
-        if there and not force:
-            raise OutputError(
-                f"{out / there[0]}: exists already; choose another folder, or overwrite the clips with --force"
-            )
 
     if preset == "demo":
-        check_free("demo.mp4")
+        check_free(out / "demo.mp4", force)
         result = write_demo(out)
         typer.echo(f"{result.video}: {result.frames} frames, {result.hr_bpm:.1f} bpm")
         return
@@ -83,7 +76,8 @@ def _write(
         typer.echo(f"{write_bench(out, count or 240, seed, tell)}")
         return
     skins = len(skin_textures(textures))
-    check_free(*(f"{k:04d}{suffix}" for k in range(count or 1) for suffix in (".mp4", ".avi")))
+    for name in (f"{k:04d}{suffix}" for k in range(count or 1) for suffix in (".mp4", ".avi")):
+        check_free(out / name, force)
     for k in range(count or 1):
         scene = sample_scene(clip_seed(seed, k), codec_share=1.0, textures=skins)
         suffix = ".avi" if scene.codec.kind == "mjpeg" else ".mp4"

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import square
-from kdphys.clip.trace import MAX_GAP_S
 from kdphys.containers import Frame
+from kdphys.dsp import MAX_GAP_S
 
 Floats = NDArray[np.floating[Any]]
 

@@ -11,11 +11,10 @@ from kdphys.clip.crop import LUMA, crop, square, surround
 from kdphys.clip.skin import GRID, OVAL, SIZE, SkinWeights, brightest, skin_means
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
+from kdphys.dsp import MAX_GAP_S
 
 Floats = NDArray[np.floating[Any]]
 
-#: A stretch without a face, or without frames, longer than this stays a gap, seconds.
-MAX_GAP_S = 0.5
 _PATCHES = GRID * GRID
 #: Where the place of the face (x, y, half its width) and the colours of the patches are in a row; mean R, G, B, luma,
 #: clipped share, motion, surround, rate come first.

@@ -297,6 +297,7 @@ class _Book:
             "versions": versions(),
             "recordings": {},
         }
+        self.manifest["splits"] = before | {"seed": self.seed, "folds": self.folds}  # known to who goes on after a stop
         if self.manifest["versions"] != versions():
             more = self.manifest.setdefault("continued_with", [])
             if versions() not in more:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.clip.trace import COLOURS, MAX_GAP_S, TraceBuilder, evidence_of
+from kdphys.clip.trace import COLOURS, TraceBuilder, evidence_of
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence
+from kdphys.dsp import MAX_GAP_S
 
 Floats = NDArray[np.floating[Any]]
 Bools = NDArray[np.bool_]

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import square
-from kdphys.clip.trace import MAX_GAP_S
 from kdphys.containers import Frame, Pulse
+from kdphys.dsp import MAX_GAP_S
 from kdphys.errors import InvalidInputError
 from kdphys.face.track import FaceTracker
 from kdphys.pipeline import DEFAULT_METHOD, FS, roi_box

@@ -6,9 +6,9 @@ import numpy as np
 
 from kdphys.clip.crop import crop, square
 from kdphys.clip.steady import Steady
-from kdphys.clip.trace import MAX_GAP_S
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Frame, Pulse
+from kdphys.dsp import MAX_GAP_S
 from kdphys.pulse.shape import shape_pulse
 from kdphys.streaming.ring import HOLD, Floats, LiveTrace, Ring
 from kdphys.streaming.waveform import Waveform

@@ -14,6 +14,7 @@ from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
 from kdphys.vitals.heart_rate import MIN_HR_S, Memory, hr_window
 from kdphys.vitals.hrv import variability
+from kdphys.vitals.impostors import MISSING
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.respiration import MIN_RR_S, respiration
 from kdphys.vitals.result import Estimate, HrWindow, Vitals
@@ -28,8 +29,6 @@ _CONTEXT_S = 10.0
 _EDGE_S = 5.0
 #: Two beats further apart than this have a gap between them, seconds.
 _GAP_S = 4.0
-#: Share of a window that must be there.
-_SHARE = 0.85
 
 
 def cut(pulse: Pulse, start: int, stop: int) -> Pulse:
@@ -116,7 +115,7 @@ class LiveVitals:
             return HrWindow(pulse.t0 + start / fs, end, None, 0.0, "too short" if face else "no face")
         first, last = start + stretches[0].start, start + stretches[-1].start
         start = first
-        if n - start < need or pulse.valid[start:].mean() < _SHARE:
+        if n - start < need or pulse.valid[start:].mean() < 1 - MISSING:
             start = last
             if n - start < need or not pulse.valid[-1]:
                 return HrWindow(pulse.t0 + start / fs, end, None, 0.0, "too short" if face else "no face")

@@ -12,6 +12,7 @@ from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
 from kdphys.vitals.heart_rate import MIN_HR_S, Memory, denial, hr_course, hr_window
 from kdphys.vitals.hrv import variability
+from kdphys.vitals.impostors import MISSING
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.respiration import respiration
 from kdphys.vitals.result import REASONS, Estimate, HrWindow, Vitals
@@ -73,7 +74,7 @@ def _whole(pulse: Pulse, course: list[HrWindow], duration: float) -> HrWindow:
     if (last + 1 - first) / pulse.fs < MIN_HR_S - _LAST_S:
         return HrWindow(t0, t1, None, 0.0, "too short")
     if duration <= _WHOLE_S or not course:
-        if pulse.valid[first : last + 1].mean() < 0.85:
+        if pulse.valid[first : last + 1].mean() < 1 - MISSING:
             longest = max(runs(pulse.valid), key=lambda run: run.stop - run.start)
             if (longest.stop - longest.start) >= MIN_HR_S * pulse.fs - 1:
                 first, last = longest.start, longest.stop - 1
