@@ -12,8 +12,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from kdphys.export import export_onnx, export_stream, sha256
-from kdphys.models.weights import BUNDLED, load_weights, sidecar
+from kdphys.export import export_onnx, export_stream
+from kdphys.models.weights import BUNDLED, load_weights, sha256, sidecar
 from kdphys.pulse.engines import STREAM_SUFFIX
 
 ASSETS = BUNDLED.parent

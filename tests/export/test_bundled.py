@@ -7,9 +7,9 @@ from importlib.resources import files
 
 import pytest
 
-from kdphys.export import TOLERANCE, parity, sha256, stream_parity
+from kdphys.export import TOLERANCE, parity, stream_parity
 from kdphys.models.student import Student
-from kdphys.models.weights import load_weights
+from kdphys.models.weights import load_weights, sha256
 from kdphys.pulse.engines import STREAM_SUFFIX, load_bundled
 from kdphys.pulse.estimate import BUNDLED
 

@@ -13,7 +13,7 @@ import torch
 import kdphys
 from kdphys.errors import KDPhysError, OutputError
 from kdphys.export import export_onnx, parity
-from kdphys.export.write import check_parity
+from kdphys.export.graph import check_parity
 from kdphys.models import create
 from kdphys.pulse.engines import METADATA, load_onnx
 from tests.export.make import Exported

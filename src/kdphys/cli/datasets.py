@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdphys.files import check_free, whole
+
 if TYPE_CHECKING:
     from kdphys.data.check import CheckReport
 
@@ -95,7 +97,6 @@ def check(
 
     Exit codes: 0 all good; 1 a recording is bad; 2 a wrong option or no copy there.
     """
-    from kdphys.cli.output import check_free
     from kdphys.data.check import check_dataset
     from kdphys.data.readers import load_reader
 
@@ -147,16 +148,11 @@ def _table(report: CheckReport) -> None:
 def _write_json(where: str, content: object, force: bool) -> None:
     import json
 
-    from kdphys.cli.output import check_free
-    from kdphys.errors import OutputError
-
     text = json.dumps(content, indent=2, ensure_ascii=False)
     if where == "-":
         typer.echo(text)
         return
     path = Path(where)
     check_free(path, force)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    with whole(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kdphys.errors import InvalidInputError, MissingExtraError
+from kdphys.files import check_free
 
 
 def export(
@@ -37,8 +38,8 @@ def export(
     if int8 and (bench is None or not bench.is_dir()):
         raise InvalidInputError("--int8 needs --bench DIR: videos with references; make some with 'kdphys synth'")
     try:
-        from kdphys.export import check_free, export_onnx, export_stream, sha256
-        from kdphys.models.weights import load_weights
+        from kdphys.export import export_onnx, export_stream
+        from kdphys.models.weights import load_weights, sha256
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
     from kdphys.pulse.engines import STREAM_SUFFIX

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from rich.text import Text
 
 from kdphys import serialize
 from kdphys.errors import KDPhysError, OutputError, VideoError
+from kdphys.files import check_free, whole
 from kdphys.pipeline import Measurement, measure_all
 from kdphys.pulse.estimate import Method
 from kdphys.video.reader import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_video
@@ -37,16 +37,6 @@ class Target:
     def is_stdout(self) -> bool:
         """Whether it goes to standard output."""
         return self.where == "-"
-
-
-def check_free(path: Path, force: bool) -> None:
-    """Refuse to overwrite a file.
-
-    Raises:
-        OutputError: it exists, and ``--force`` is not given.
-    """
-    if path.exists() and not force:
-        raise OutputError(f"{path}: exists already; choose another name or overwrite it with --force")
 
 
 def check_targets(targets: Sequence[Target], force: bool) -> None:
@@ -69,8 +59,6 @@ def check_targets(targets: Sequence[Target], force: bool) -> None:
         if target.is_stdout:
             continue
         path = Path(target.where)
-        if path.is_dir():
-            raise OutputError(f"{path}: is a folder; --{target.kind} needs a file name")
         check_free(path, force)
         parent = path.parent
         while not parent.exists():
@@ -316,9 +304,10 @@ def write(
             for k, m in enumerate(m for results in done.values() for m in results):
                 path = Path(target.where)
                 named = path if k == 0 else path.with_stem(f"{path.stem}-{k + 1}")
-                if k > 0 and named.exists() and not force:
-                    raise OutputError(f"{named}: exists already; overwrite it with --force")
-                _replace(named, lambda part, m=m: save_figure(m, part))  # type: ignore[misc]
+                if k > 0:
+                    check_free(named, force)
+                with whole(named) as part:
+                    save_figure(m, part)
             continue
         text = {
             "json": lambda: serialize.json_text(done, failed),
@@ -329,15 +318,5 @@ def write(
         if target.is_stdout:
             sys.stdout.write(text)
         else:
-            _replace(Path(target.where), lambda part, text=text: part.write_text(text, encoding="utf-8"))  # type: ignore[misc]
-
-
-def _replace(path: Path, fill: Callable[[Path], Any]) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".kdphys-") as folder:
-            part = Path(folder) / path.name
-            fill(part)
-            part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+            with whole(Path(target.where)) as part:
+                part.write_text(text, encoding="utf-8")

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from kdphys.files import check_free
+
 
 def synth(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder to write to.")] = None,
@@ -60,7 +62,6 @@ def _write(
     force: bool,
     tell: Callable[[int, int], None],
 ) -> None:
-    from kdphys.cli.output import check_free
     from kdphys.data.synth.paint import skin_textures
     from kdphys.data.synth.presets import write_bench, write_demo
     from kdphys.data.synth.render import clip_seed

@@ -6,7 +6,7 @@ must know about a graph (size, rate, look-back, look-ahead) is inside the file.
 """
 
 from kdphys.export.clip import export_onnx, parity
+from kdphys.export.graph import OPSET, TOLERANCE
 from kdphys.export.stream import export_stream, stream_parity
-from kdphys.export.write import OPSET, TOLERANCE, check_free, sha256
 
-__all__ = ["OPSET", "TOLERANCE", "check_free", "export_onnx", "export_stream", "parity", "sha256", "stream_parity"]
+__all__ = ["OPSET", "TOLERANCE", "export_onnx", "export_stream", "parity", "stream_parity"]

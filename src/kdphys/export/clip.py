@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from kdphys.export.write import check_free, check_parity, convert, describe, write
+from kdphys.export.graph import check_parity, convert, describe
+from kdphys.files import check_free, whole
 from kdphys.models.base import PulseModel
 from kdphys.ort import open_session
 
@@ -49,7 +50,8 @@ def export_onnx(model: PulseModel, name: str, path: Path, source_sha256: str = "
     model = model.eval().cpu().float()
     content = _convert(model, describe(model, name, "clip", source_sha256))
     worst = check_parity(name, parity(model, content))
-    write(path, content)
+    with whole(path) as part:
+        part.write_bytes(content)
     return worst
 
 

@@ -22,7 +22,8 @@ from kdphys.containers import Recording
 from kdphys.dsp import runs
 from kdphys.errors import DataError, KDPhysError
 from kdphys.evaluate.generic import find_recordings
-from kdphys.export.write import check_free, pack, write
+from kdphys.export.graph import pack
+from kdphys.files import check_free, whole
 from kdphys.pipeline import extract_clip
 from kdphys.pulse.engines import METADATA, Engine, ModelSpec
 from kdphys.pulse.shape import shape_pulse
@@ -110,7 +111,8 @@ def export_int8(
             f"{engine.spec.name}: in 8 bits the error over {len(errors)} recordings rises from {before:.2f} to "
             f"{after:.2f} bpm, by more than {LARGEST_RISE_BPM:g}: not written"
         )
-    write(path, quantised)
+    with whole(path) as part:
+        part.write_bytes(quantised)
     return Int8Result(before, after, len(errors), len(content), len(quantised))
 
 

@@ -10,7 +10,8 @@ import torch
 
 from kdphys.errors import InvalidInputError
 from kdphys.export.clip import Crops, pulsing
-from kdphys.export.write import check_free, check_parity, convert, describe, write
+from kdphys.export.graph import check_parity, convert, describe
+from kdphys.files import check_free, whole
 from kdphys.models.base import PulseModel
 from kdphys.models.stream import StudentStream
 from kdphys.models.student import Student
@@ -49,7 +50,8 @@ def export_stream(model: PulseModel, name: str, path: Path, source_sha256: str =
     states = [[state, list(shape)] for state, shape in module.states.items()]
     content = _convert(module, describe(model, name, "stream", source_sha256, states=states))
     worst = check_parity(f"{name} as a stream", stream_parity(model, content))
-    write(path, content)
+    with whole(path) as part:
+        part.write_bytes(content)
     return worst
 
 

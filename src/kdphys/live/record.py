@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from kdphys.containers import Frame
 from kdphys.errors import InvalidInputError, OutputError
+from kdphys.files import check_free
 from kdphys.streaming import Update
 
 #: Columns of the table.
@@ -64,7 +65,7 @@ class Recorder:
         if not self._stem.name or prefix.is_dir():
             raise OutputError(f"{prefix}: is a folder; a recording needs the beginning of a file name")
         for path in (self._video_path(1), self._table_path()):
-            self._refuse(path)
+            check_free(path, self._force)
         try:
             self._stem.parent.mkdir(parents=True, exist_ok=True)
             probe = self._stem.with_name(f".{self._stem.name}.kdphys")
@@ -138,7 +139,7 @@ class Recorder:
         self._end(before)
         self._count += 1
         path = self._video_path(self._count)
-        self._refuse(path)
+        check_free(path, self._force)
         video = _Video(path, shape)
         self.files += (str(path),)
         return video
@@ -148,12 +149,6 @@ class Recorder:
 
     def _table_path(self) -> Path:
         return self._stem.with_name(self._stem.name + _TABLE)
-
-    def _refuse(self, path: Path) -> None:
-        if path.is_dir():
-            raise OutputError(f"{path}: is a folder; choose another name")
-        if path.exists() and not self._force:
-            raise OutputError(f"{path}: exists already; choose another name or overwrite it with --force")
 
 
 def _failed(path: Path, error: Exception) -> OutputError:

@@ -18,7 +18,6 @@ class PulseModel(nn.Module):
 
     Attributes:
         layout: how the features of :meth:`features` are laid out: "btchw" (2-D networks) or "bcthw" (3-D networks).
-        default_size: side of the square crop, in pixels, that the model is built for when none is asked for.
         fs: the sampling rate, in Hz, that time constants inside the model are meant for.
         box_scale: face box × this = crop.
         normalisation: name of the input transform, for the card of the weights.
@@ -29,7 +28,6 @@ class PulseModel(nn.Module):
     """
 
     layout: ClassVar[str] = "btchw"
-    default_size: ClassVar[int] = 36
     fs: ClassVar[float] = 30.0
     box_scale: ClassVar[float] = 1.5
     normalisation: ClassVar[str] = ""

@@ -63,7 +63,6 @@ class DeepPhys(PulseModel):
         size: side of the crop in pixels; the dense layer, and so the number of parameters, depends on it.
     """
 
-    default_size = 36
     normalisation = "difference / std and z-score of the clip"
     paper = "arXiv:1805.07888"
 

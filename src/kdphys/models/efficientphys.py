@@ -23,7 +23,6 @@ class EfficientPhys(PulseModel):
         size: side of the crop in pixels (36 or 72 in the literature); the dense layer depends on it.
     """
 
-    default_size = 72
     normalisation = "z-score of the clip, differences, batch norm"
     paper = "arXiv:2110.04447"
 

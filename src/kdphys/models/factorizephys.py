@@ -63,7 +63,6 @@ class FactorizePhys(PulseModel):
     """
 
     layout = "bcthw"
-    default_size = 72
     normalisation = "differences, instance norm"
     paper = "arXiv:2411.01542"
 

@@ -37,7 +37,6 @@ class PhysNet(PulseModel):
     """
 
     layout = "bcthw"
-    default_size = 72
     normalisation = "difference / std of the clip"
     paper = "arXiv:1905.02419"
 
@@ -80,7 +79,6 @@ class Teacher(PhysNet):
     whole video. The last blocks are dilated in time, so that one output sample sees about ±1.5 s and not ±0.7 s.
     """
 
-    default_size = 36
     normalisation = "x / local mean − 1, asinh, frame difference / local rms"
 
     def __init__(self, size: int = 36, dilations: Sequence[int] = (1, 1, 2, 4)) -> None:

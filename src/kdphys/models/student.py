@@ -107,7 +107,6 @@ class Student(PulseModel):
         ahead: frames of the future in the local mean.
     """
 
-    default_size = 36
     normalisation = "x / local mean − 1, asinh"
     paper = "kdphys; after arXiv:2601.00714"
 

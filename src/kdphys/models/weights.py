@@ -19,6 +19,7 @@ from torch import nn
 
 from kdphys.containers import WeightsSpec
 from kdphys.errors import DataError, OutputError, UnknownNameError
+from kdphys.files import whole
 from kdphys.models import create
 from kdphys.models.base import PulseModel, count_parameters
 
@@ -81,11 +82,8 @@ def save_weights(
     file = Path(file)
     if file.suffix != ".safetensors":
         raise OutputError(f"{file}: the name of a weights file ends in .safetensors")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, file)
-    except OSError as error:
-        raise OutputError(f"{file}: cannot write weights: {error}") from error
+    with whole(file) as part:
+        save_file({k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}, part)
     spec = WeightsSpec(
         name=name,
         file=file,
@@ -114,7 +112,8 @@ def save_weights(
         "parameters": saved.parameters,
         "recipe": dict(saved.recipe),
     }
-    sidecar(file).write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with whole(sidecar(file)) as part:
+        part.write_text(json.dumps(text, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return saved
 
 

@@ -1,8 +1,7 @@
-"""What the exports share: torch to ONNX, the description inside the file, writing it whole or not at all."""
+"""What the exports share: torch to ONNX, and the description inside the file."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
 import warnings
@@ -15,7 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from kdphys.errors import KDPhysError, OutputError
+from kdphys.errors import KDPhysError
 from kdphys.models.base import PulseModel
 from kdphys.pulse.engines import METADATA
 
@@ -116,36 +115,3 @@ def check_parity(name: str, worst: float) -> float:
             f"{name}: ONNX differs from torch by {worst:.1e} (relative), more than {TOLERANCE:g}: not written"
         )
     return worst
-
-
-def check_free(path: Path, force: bool) -> None:
-    """Refuse to overwrite.
-
-    Raises:
-        OutputError: the file exists and ``force`` is not set, or it is a folder.
-    """
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; name a file")
-    if path.exists() and not force:
-        raise OutputError(f"{path}: exists already; overwrite it with --force")
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file; what is cut short leaves nothing behind.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            part = Path(folder) / path.name
-            part.write_bytes(content)
-            part.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-
-
-def sha256(path: Path) -> str:
-    """Hash of a file, hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
