@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -348,8 +347,3 @@ def _readings(hr: Signal, notes: list[str]) -> list[str]:
     if share > 0:
         notes.append(f"hr_bpm: {int(outside.sum())} of {len(outside)} readings outside {low:.0f}–{high:.0f} bpm")
     return []
-
-
-def summarise(report: CheckReport) -> Mapping[str, int]:
-    """Number of problems by kind (the words before the first colon)."""
-    return Counter(problem.split(":")[0] for finding in report.bad for problem in finding.problems)

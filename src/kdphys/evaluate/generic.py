@@ -93,11 +93,6 @@ def find_recordings(paths: Iterable[str | Path]) -> list[FileSource]:
     return out
 
 
-def read_recordings(paths: Iterable[str | Path]) -> list[Recording]:
-    """:func:`find_recordings`, all opened; their frames are still read only when iterated."""
-    return [source.open() for source in find_recordings(paths)]
-
-
 def read_reference(path: str | Path) -> dict[str, Signal]:
     """References of a CSV by name, each on its own clock: empty and NaN cells are left out.
 

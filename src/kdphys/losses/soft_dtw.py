@@ -136,11 +136,3 @@ def soft_dtw(x: Tensor, y: Tensor, gamma: float = 0.1) -> Tensor:
     """
     cost = squared_costs(x, y)
     return soft_dtw_terms(cost, torch.zeros_like(cost[0]), gamma)[0]
-
-
-def soft_alignment(cost: Tensor, gamma: float) -> Tensor:
-    """E = ∂ soft-DTW / ∂D: how much of the alignment passes through each cell. (B, N, M) → (B, N, M), no gradient."""
-    with torch.enable_grad():
-        leaf = cost.detach().requires_grad_()
-        value = soft_dtw_terms(leaf, torch.zeros_like(leaf[0]), gamma)[0]
-        return torch.autograd.grad(value.sum(), leaf)[0]

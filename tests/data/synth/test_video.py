@@ -20,7 +20,7 @@ from kdphys.data.synth.sample import sample_scene
 from kdphys.data.synth.scene import Codec, Scene
 from kdphys.data.synth.video import render_video
 from kdphys.errors import InvalidInputError, OutputError
-from kdphys.evaluate.generic import read_recordings
+from kdphys.evaluate.generic import find_recordings
 from kdphys.face.detect import FaceDetector
 from kdphys.video.reader import read_video
 
@@ -135,7 +135,7 @@ def test_the_benchmark_resumes_and_can_be_evaluated(
     files = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir() if p.suffix in (".mp4", ".avi", ".json")}
     assert presets.write_bench(tmp_path, 2, jobs=1) == manifest
     assert {p: p.stat().st_mtime_ns for p in files} == files
-    found = read_recordings([tmp_path])
+    found = [source.open() for source in find_recordings([tmp_path])]
     assert len(found) == 1  # the other one has no pulse
     assert found[0].conditions["motion"] == scenes[0][1].motion.kind
     assert len((tmp_path / "no-pulse.csv").read_text().splitlines()) == 2
