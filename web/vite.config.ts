@@ -10,10 +10,6 @@ function kdphys(): Plugin {
   return {
     name: "kdphys",
     apply: "build",
-    generateBundle(_, bundle) {
-      // The engine is added compressed instead.
-      for (const name of Object.keys(bundle)) if (name.endsWith(".wasm")) delete bundle[name];
-    },
     closeBundle() {
       for (const name of ["ort-wasm-simd-threaded.wasm", "ort-wasm-simd-threaded.mjs"]) rmSync(`${outDir}/${name}`, { force: true });
       addAssets(outDir);
@@ -24,7 +20,7 @@ function kdphys(): Plugin {
 
 export default defineConfig({
   base: "./",
-  plugins: [kdphys()],
+  plugins: [kdphys(), noWasm()],
   worker: { format: "es", plugins: () => [noWasm()], rollupOptions: { output: { entryFileNames: "[name].js", assetFileNames: "[name][extname]" } } },
   build: {
     outDir,
@@ -38,6 +34,7 @@ export default defineConfig({
   },
 });
 
+/** The engine is added compressed instead. */
 function noWasm(): Plugin {
   return {
     name: "kdphys-no-wasm",

@@ -118,7 +118,8 @@ def test_heart_rate_of_a_synthetic_person(measuring: Browser, demo_path: Path) -
     assert int(seen["processed"]) > 64  # 8 a second, for the 8 s of a first heart rate
 
 
-def test_focus_is_seen(measuring: Browser) -> None:
+def test_focus_stays_and_is_seen(measuring: Browser) -> None:
+    assert measuring.js("document.activeElement.id") == "start"  # also while the camera was opened
     measuring.key("Tab", 9)
     outline = measuring.js("getComputedStyle(document.activeElement).outlineStyle")
     assert outline == "solid"
@@ -209,6 +210,7 @@ def test_old_numbers_go_when_no_pictures_come(measuring: Browser) -> None:
     assert (seen["bpm"], seen["confidence"]) == ("", "–")
     assert "no pictures come from the camera" in seen["status"]
     assert seen["live"] == seen["status"]
+    assert measuring.js("document.getElementById('wave-text').textContent") == "No pulse wave yet."
     measuring.js("document.getElementById('video').play()")
     measuring.wait(lambda: look(measuring)["bpm"], "the pulse again", 40)
 
@@ -216,7 +218,7 @@ def test_old_numbers_go_when_no_pictures_come(measuring: Browser) -> None:
 def test_stop(measuring: Browser) -> None:
     measuring.js("document.getElementById('start').click()", gesture=True)
     seen = measuring.wait(lambda: s if (s := look(measuring))["state"] == "idle" else None, "the stop")
-    assert "Stopped" in seen["status"]
+    assert seen["status"] == "Stopped. The readings are the last ones."
     assert seen["advice"] == ""
     assert measuring.js("document.getElementById('video').srcObject") is None
     done = int(seen["processed"])
@@ -234,6 +236,7 @@ def test_method_can_be_chosen(measuring: Browser, demo_path: Path) -> None:
     measuring.js("document.getElementById('method').value = 'pos'")
     measuring.js("document.getElementById('start').click()", gesture=True)
     measuring.wait(lambda: look(measuring)["state"] == "running" and not look(measuring)["bpm"], "a new start")
+    assert measuring.js("document.getElementById('save-json').disabled")  # nothing to save yet
     near(measuring, json.loads(demo_path.with_suffix(".json").read_text())["hr_bpm"], 25)
 
 
@@ -273,6 +276,30 @@ def test_camera_refused(address: str) -> None:
         seen = browser.wait(lambda: s if (s := look(browser))["problem"] else None, "an explanation", 10)
         assert seen["problem"].startswith("Camera access was refused. Allow the camera")
         assert seen["state"] == "idle"
+
+
+def test_a_camera_without_pictures_and_a_start_taken_back(address: str) -> None:
+    with Browser(ALLOW) as browser:
+        browser.open(address)
+        browser.wait(lambda: look(browser)["state"] == "idle", "the page to be ready")
+        assert look(browser)["status"] == "Press Start to begin."
+        press = "document.getElementById('start').click()"
+        empty = "document.createElement('canvas').captureStream(0)"
+        browser.js(f"navigator.mediaDevices.getUserMedia = async () => {empty}; 0")
+        browser.js(press, gesture=True)
+        seen = browser.wait(lambda: s if "no pictures" in (s := look(browser))["status"] else None, "words", 10)
+        assert seen["state"] == "running"
+        browser.js(press, gesture=True)
+        assert (look(browser)["state"], look(browser)["status"]) == ("idle", "Stopped.")
+        # As while the browser asks whether the camera may be used.
+        browser.js("navigator.mediaDevices.getUserMedia = () => new Promise((give) => (window.give = give)); 0")
+        browser.js(press, gesture=True)
+        assert look(browser)["state"] == "opening"
+        browser.js(press, gesture=True)
+        assert look(browser)["state"] == "idle"
+        browser.js(f"window.late = {empty}; window.give(window.late); 0")
+        assert browser.js("window.late.getVideoTracks()[0].readyState") == "ended"
+        assert look(browser)["state"] == "idle"
 
 
 def test_no_camera(address: str) -> None:

@@ -40,6 +40,11 @@ export class Pump {
     this.running = false;
   }
 
+  /** Pictures until the next one are not missed: the page is, or was, in the background. */
+  forget(): void {
+    this.presented = 0;
+  }
+
   private next(): void {
     if (!this.running) return;
     if ("requestVideoFrameCallback" in this.video) this.video.requestVideoFrameCallback(this.frame);

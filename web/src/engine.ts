@@ -14,12 +14,12 @@ export class Engine {
 
   constructor(hear: (message: FromWorker) => void) {
     this.worker.addEventListener("message", ({ data }: MessageEvent<FromWorker>) => {
-      if ("session" in data && data.session !== this.session && data.type !== "failed") return; // of an earlier session
+      if ("session" in data && data.session !== this.session) return; // of an earlier session
       if (data.type === "done") this.flying--;
       hear(data);
     });
     this.worker.addEventListener("error", (event) => {
-      hear({ type: "failed", session: this.session, message: event.message || "the worker could not be started" });
+      hear({ type: "failed", session: this.session, doing: "load", message: event.message || "the worker could not be started" });
     });
     this.say({ type: "load", base: new URL("./", document.baseURI).href });
   }

@@ -6,7 +6,7 @@ import type { ExportKind, FromWorker, MethodName } from "./protocol";
 import { byId, make, setText } from "./ui/dom";
 import { Readings } from "./ui/readings";
 import { Overlay } from "./ui/stage";
-import { INSECURE, PAUSED, SILENT, aboutCamera } from "./ui/words";
+import { PAUSED, SILENT, aboutCamera, insecure } from "./ui/words";
 import { version } from "../package.json";
 
 type State = "loading" | "idle" | "opening" | "running" | "broken";
@@ -32,14 +32,17 @@ const overlay = new Overlay(byId("overlay", HTMLCanvasElement));
 let stream: MediaStream | null = null;
 let pump: Pump | null = null;
 let heard = 0; // when the worker was done with the newest frame, ms; infinite once that has been told
+let told = false; // whether the page shows a reading
 let finished: number[] = []; // when the worker was done with frames, ms
+let attempt = 0; // to open a camera: an earlier one no longer counts
 let state: State = "loading";
 
 function become(next: State): void {
   state = document.body.dataset.state = next;
-  startButton.disabled = next === "loading" || next === "opening" || next === "broken";
-  setText(startButton, next === "running" ? "Stop" : "Start");
-  methods.disabled = next === "running" || next === "opening";
+  const active = next === "running" || next === "opening";
+  startButton.disabled = next === "loading" || next === "broken";
+  setText(startButton, active ? "Stop" : "Start");
+  methods.disabled = active;
 }
 
 function complain(text: string): void {
@@ -53,6 +56,7 @@ function hear(message: FromWorker): void {
   if (message.type === "ready") {
     methods.replaceChildren(...message.methods.map((name) => new Option(METHOD_NAMES[name], name)));
     become("idle");
+    readings.status("Press Start to begin.");
     if (message.notes.length) complain(message.notes.join(" "));
   } else if (message.type === "done") {
     if (state !== "running") return;
@@ -61,14 +65,20 @@ function hear(message: FromWorker): void {
     count(message.processed, message.ms);
   } else if (message.type === "update") {
     if (state !== "running") return;
-    if (Number.isFinite(heard)) readings.show(message.update);
+    if (Number.isFinite(heard)) {
+      readings.show(message.update);
+      told = true;
+    }
     fps.dataset.cameraFps = message.update.fps.toFixed(2);
     for (const [button] of exports) button.disabled = false;
   } else if (message.type === "exported") {
     save(message.kind, message.text);
   } else {
-    stop();
-    if (state === "loading") become("broken");
+    if (message.doing !== "export") stop();
+    if (state === "loading") {
+      become("broken");
+      readings.status("");
+    }
     complain(`Something went wrong: ${message.message}`);
   }
 }
@@ -77,6 +87,7 @@ function hear(message: FromWorker): void {
 function silence(text: string): void {
   if (!Number.isFinite(heard)) return;
   heard = Infinity;
+  told = false;
   overlay.clear();
   readings.silence(text);
 }
@@ -96,63 +107,73 @@ function count(processed: number, ms: number): void {
 async function start(): Promise<void> {
   complain("");
   if (!navigator.mediaDevices) {
-    complain(INSECURE);
+    complain(insecure(location.port));
     return;
   }
+  const mine = ++attempt;
   become("opening");
-  const waiting = (): boolean => state === "opening"; // not when what is opened was lost on the way
-  try {
-    const opened = await openCamera(cameras.value);
-    opened.getVideoTracks()[0]?.addEventListener("ended", () => {
-      if (stream !== opened) return;
-      stop();
-      complain("The camera was disconnected. Connect it, then press Start again.");
-    });
-    stream = opened;
-    if (waiting()) {
-      video.srcObject = stream;
-      await video.play();
-    }
-  } catch (error) {
-    if (!waiting()) return;
-    stop();
-    complain(aboutCamera(error));
-    return;
-  }
-  if (waiting()) await fillCameras();
+  const waiting = (): boolean => mine === attempt && state === "opening"; // not when it was stopped on the way
+  const opened = await openCamera(cameras.value).catch((error: unknown) => {
+    if (waiting()) fail(aboutCamera(error));
+    return null;
+  });
+  if (!opened) return;
   if (!waiting()) {
-    stop();
+    release(opened);
     return;
   }
+  stream = opened;
+  const lost = (text: string): void => {
+    if (stream === opened) fail(text);
+  };
+  opened
+    .getVideoTracks()[0]
+    ?.addEventListener("ended", () => lost("The camera was disconnected. Connect it, then press Start again."));
+  video.srcObject = opened;
+  // Not waited for: it is done with the first picture, which may never come.
+  video.play().catch((error: unknown) => lost(aboutCamera(error)));
+  await fillCameras();
+  if (!waiting()) return;
   readings.reset();
   readings.status("Looking for your face.");
+  for (const [button] of exports) button.disabled = true;
+  told = false;
   finished = [];
   heard = performance.now();
   engine.start(methods.value as MethodName);
-  pump = new Pump(video, (t) => {
+  const running = new Pump(video, (t) => {
     engine.take(video, t).catch((error: unknown) => {
-      stop();
-      complain(`The camera's pictures cannot be read: ${String(error)}`);
+      if (pump === running) fail(`The camera's pictures cannot be read: ${String(error)}`);
     });
   });
+  pump = running;
   become("running");
+}
+
+function fail(text: string): void {
+  stop();
+  complain(text);
+}
+
+function release(camera: MediaStream | null): void {
+  for (const track of camera?.getTracks() ?? []) track.stop();
 }
 
 function stop(): void {
   pump?.stop();
   pump = null;
-  for (const track of stream?.getTracks() ?? []) track.stop();
+  release(stream);
   stream = null;
   video.srcObject = null;
   overlay.clear();
   readings.stop();
-  if (state === "running") readings.status("Stopped. The readings are the last ones.");
+  if (state === "running") readings.status(told ? "Stopped. The readings are the last ones." : "Stopped.");
   if (state !== "loading") become("idle");
 }
 
 async function fillCameras(): Promise<void> {
-  const chosen = stream?.getVideoTracks()[0]?.getSettings().deviceId ?? cameras.value;
   const found = await listCameras().catch(() => []); // the default camera is there in any case
+  const chosen = stream?.getVideoTracks()[0]?.getSettings().deviceId ?? cameras.value;
   const named = found.filter(({ deviceId }) => deviceId);
   cameras.replaceChildren(new Option("Default camera", ""), ...named.map((c, k) => new Option(c.label || `Camera ${k + 1}`, c.deviceId)));
   if (named.some(({ deviceId }) => deviceId === chosen)) cameras.value = chosen;
@@ -168,11 +189,11 @@ function save(kind: ExportKind, text: string): void {
 }
 
 startButton.addEventListener("click", () => {
-  if (state === "running") stop();
+  if (state === "running" || state === "opening") stop();
   else void start();
 });
 cameras.addEventListener("change", () => {
-  if (state !== "running") return;
+  if (state !== "running" && state !== "opening") return;
   const chosen = cameras.value;
   stop();
   cameras.value = chosen;
@@ -187,7 +208,9 @@ theme.addEventListener("change", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => readings.redraw());
 addEventListener("resize", () => readings.redraw());
 document.addEventListener("visibilitychange", () => {
-  if (state === "running" && document.hidden) silence(PAUSED);
+  if (state !== "running") return;
+  pump?.forget();
+  if (document.hidden) silence(PAUSED);
 });
 setInterval(() => {
   if (state === "running" && performance.now() - heard > STALE_MS) silence(document.hidden ? PAUSED : SILENT);
@@ -195,4 +218,4 @@ setInterval(() => {
 if (navigator.mediaDevices) {
   navigator.mediaDevices.addEventListener("devicechange", () => void fillCameras());
   void fillCameras();
-} else complain(INSECURE);
+} else complain(insecure(location.port));

@@ -20,4 +20,4 @@ export type FromWorker =
   | { type: "done"; session: number; box: Box | null; width: number; height: number; processed: number; ms: number }
   | { type: "update"; session: number; update: Update }
   | { type: "exported"; kind: ExportKind; text: string }
-  | { type: "failed"; session: number; message: string };
+  | { type: "failed"; session: number; doing: ToWorker["type"]; message: string };

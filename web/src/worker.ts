@@ -120,5 +120,5 @@ function message(error: unknown): string {
 // One after the other: a message may come while an earlier one waits for a network.
 let queue = Promise.resolve();
 addEventListener("message", ({ data }: MessageEvent<ToWorker>) => {
-  queue = queue.then(() => handle(data)).catch((error: unknown) => say({ type: "failed", session: current, message: message(error) }));
+  queue = queue.then(() => handle(data)).catch((error: unknown) => say({ type: "failed", session: current, doing: data.type, message: message(error) }));
 });

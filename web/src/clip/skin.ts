@@ -8,10 +8,11 @@ export const SIZE = 64;
 export const GRID = 4;
 const DARK = 8;
 const BRIGHT = 250;
+/** Time constant, seconds. */
+const TAU_S = 1.5;
 const AREA = SIZE * SIZE;
 
-/** An ellipse inside the face box, soft at the rim. */
-/** Where in the face box a face is, 0–1. */
+/** Where in the face box a face is, 0–1: an ellipse, soft at the rim. */
 export const OVAL = new Float32Array(AREA);
 const CORE: number[] = [];
 for (let row = 0; row < SIZE; row++) {
@@ -36,8 +37,6 @@ export class SkinWeights {
   private t = 0;
   private tWeights = 0;
 
-  constructor(readonly tau = 1.5) {}
-
   /** Take the face (64 × 64 RGB, 0–255) at `t` seconds; give weights in [0, 1]. */
   update(face: Float32Array, t: number): Float32Array {
     if (!this.mean || !this.weights) {
@@ -46,12 +45,12 @@ export class SkinWeights {
       this.t = this.tWeights = t;
       return this.weights;
     }
-    const share = 1 - Math.exp(-Math.max(t - this.t, 0) / this.tau);
+    const share = 1 - Math.exp(-Math.max(t - this.t, 0) / TAU_S);
     this.t = t;
     const { mean } = this;
     for (let k = 0; k < mean.length; k++) mean[k]! += share * (face[k]! - mean[k]!);
     if (t - this.tWeights >= 0.2) {
-      const part = 1 - Math.exp(-(t - this.tWeights) / this.tau);
+      const part = 1 - Math.exp(-(t - this.tWeights) / TAU_S);
       const now = skinWeights(mean);
       this.weights = this.weights.map((w, k) => w + part * (now[k]! - w));
       this.tWeights = t;

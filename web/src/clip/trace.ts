@@ -28,10 +28,8 @@ export interface Evidence {
   place: Float64Array; // T × 3, centre of the face and half of its width, in widths of the face as it was first seen
 }
 
-/** A stretch of a trace: samples `start` … on the clock of `fs` and `t0`. */
+/** A stretch of a trace. */
 export interface Trace {
-  fs: number;
-  t0: number; // time of the first of these samples, seconds
   valid: Uint8Array;
   evidence: Evidence;
 }
@@ -169,7 +167,7 @@ export class TraceBuilder {
         return slot < 0 ? NaN : this.table[slot + PLACE + (k % 3)]!;
       }),
     };
-    return { fs: this.fs, t0: this.t0 + from / this.fs, valid, evidence };
+    return { valid, evidence };
   }
 }
 

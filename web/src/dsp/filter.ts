@@ -61,6 +61,7 @@ export function butter(order: number, low: number, high: number, fs: number): Co
   }
   const made = { b: Float64Array.from(b), a: Float64Array.from(a, (c) => c.re) };
   designs.set(key, made);
+  if (designs.size > 64) designs.delete(designs.keys().next().value!); // new corners come with each heart rate
   return made;
 }
 

@@ -12,7 +12,7 @@ export interface Spectrum {
 const hanns = new Map<number, Float64Array>();
 const tukeys = new Map<number, Float64Array>();
 
-/** A symmetric window with cosine edges that take `taper` of its `n` samples; the last ones used are kept. */
+/** A symmetric window with cosine edges that take `taper` of its `n` samples; the last 64 made are kept. */
 function edged(kept: Map<number, Float64Array>, n: number, taper: number): Float64Array {
   let w = kept.get(n);
   if (!w) {

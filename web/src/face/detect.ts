@@ -5,6 +5,7 @@ import { clamp, roundHalfEven } from "../dsp/stats";
 
 const SIZE = 128;
 const OVERLAP = 0.3;
+const MIN_SCORE = 0.6;
 
 /** A face: its box in pixels of the picture, and the detector's score in [0, 1]. */
 export interface Face {
@@ -50,10 +51,7 @@ export function merge(faces: Face[]): Face[] {
 }
 
 export class FaceDetector {
-  constructor(
-    private readonly network: Network,
-    readonly minScore = 0.6,
-  ) {}
+  constructor(private readonly network: Network) {}
 
   /** All faces, best first; small ones in a wide picture are looked for when there is no large one. */
   async detect(picture: Picture): Promise<Face[]> {
@@ -78,7 +76,7 @@ export class FaceDetector {
     const found: Face[] = [];
     ANCHORS.forEach(([ax, ay], k) => {
       const score = 1 / (1 + Math.exp(-clamp(logits[k]!, -80, 80)));
-      if (score < this.minScore) return;
+      if (score < MIN_SCORE) return;
       const [cx, cy, w, h] = [0, 1, 2, 3].map((c) => regressors[16 * k + c]! / SIZE) as Box;
       const box = [ax + cx - w / 2, ay + cy - h / 2, ax + cx + w / 2, ay + cy + h / 2].map((v) => v * SIZE) as Box;
       const [bx0, by0, bx1, by1] = box;

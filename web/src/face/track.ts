@@ -13,6 +13,12 @@ import { difference, look, patch, thin } from "./look";
 const LEAP = 0.3;
 /** A face that differs by more than this from who was there before is another one. */
 const OTHER = 0.7;
+/** Time between detections, seconds. */
+const INTERVAL_S = 0.16;
+/** A face that comes back to its place within this time is the same person, seconds. */
+export const MEMORY_S = 4;
+/** For pictures that wait; large ones are detected more often. */
+const BUFFER_BYTES = 48 << 20;
 /** Stands for the whole picture where the others are persons. */
 const PICTURE = -1;
 
@@ -35,17 +41,8 @@ interface Person {
   look: Float32Array | null; // when last seen
 }
 
-export interface TrackerOptions {
-  intervalS?: number; // time between detections
-  memoryS?: number; // a face that comes back to its place within this time is the same person
-  bufferBytes?: number; // for pictures that wait; large ones are detected more often
-}
-
 export class FaceTracker {
   cuts = 0;
-  readonly intervalS: number;
-  readonly memoryS: number;
-  private readonly bufferBytes: number;
   private waiting: TimedPicture[] = [];
   private persons: Person[] = [];
   private seen = new Map<number, Face>(); // faces at the last detection
@@ -55,14 +52,7 @@ export class FaceTracker {
   private steps = new Map<number, number[]>();
   private started = false;
 
-  constructor(
-    private readonly detect: (picture: Picture) => Promise<Face[]>,
-    options: TrackerOptions = {},
-  ) {
-    this.intervalS = options.intervalS ?? 0.16;
-    this.memoryS = options.memoryS ?? 4;
-    this.bufferBytes = options.bufferBytes ?? 48 << 20;
-  }
+  constructor(private readonly detect: (picture: Picture) => Promise<Face[]>) {}
 
   /** Take one picture; give back, in order, the pictures whose boxes are now known. */
   async push(item: TimedPicture): Promise<Tracked[]> {
@@ -78,8 +68,8 @@ export class FaceTracker {
       this.started = false;
       this.cuts += Number(cut);
     }
-    const full = (this.waiting.length + 1) * item.picture.data.byteLength > this.bufferBytes;
-    if (this.started && item.t - this.seenT < this.intervalS - 1e-3 && !full) {
+    const full = (this.waiting.length + 1) * item.picture.data.byteLength > BUFFER_BYTES;
+    if (this.started && item.t - this.seenT < INTERVAL_S - 1e-3 && !full) {
       this.waiting.push(item);
       return out;
     }
@@ -125,7 +115,7 @@ export class FaceTracker {
   /** Detect, and tell who is who. */
   private async follow({ picture, t }: TimedPicture): Promise<Map<number, Face>> {
     const found = await this.detect(picture);
-    this.persons = this.persons.filter((p) => t - p.t <= this.memoryS);
+    this.persons = this.persons.filter((p) => t - p.t <= MEMORY_S);
     const free = new Set(found);
     const out = new Map<number, Face>();
     const pairs = this.persons

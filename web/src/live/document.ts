@@ -3,7 +3,7 @@
 import { HRV_NAMES } from "../vitals/hrv";
 import { SQI_THRESHOLD } from "../vitals/quality";
 import type { Estimate } from "../vitals/result";
-import type { Session } from "./session";
+import type { Counts, Session } from "./session";
 import { MIN_HR_S } from "./vitals";
 
 const NOTICE = "Not a medical device: not for diagnosis or treatment.";
@@ -25,8 +25,8 @@ function estimate(e: Estimate): object {
 
 /** All that a session measured; times are seconds since its first frame. */
 export function documentOf(session: Session, version: string): object {
-  const { update, counts, beats } = session;
-  const course = session.vitals.course.filter((w) => w.person === session.vitals.person);
+  const { update, beats } = session;
+  const course = session.vitals.course.filter((w) => w.person === update?.person);
   const measurements = update
     ? [
         {
@@ -35,10 +35,10 @@ export function documentOf(session: Session, version: string): object {
           method: session.method,
           start_s: 0,
           end_s: number(update.t),
-          frames: counts.frames,
-          face_frames: counts.faceFrames,
+          frames: update.counts.frames,
+          face_frames: update.counts.faceFrames,
           partial: false,
-          notes: notes(session),
+          notes: notes(update.counts),
           reliable: update.hr.hrBpm !== null,
           reasons: update.hr.reason ? [update.hr.reason] : [],
           sqi: number(update.hr.sqi),
@@ -75,7 +75,7 @@ export function documentOf(session: Session, version: string): object {
   };
 }
 
-function notes({ counts }: Session): string[] {
+function notes(counts: Counts): string[] {
   const out: string[] = [];
   if (counts.persons > 1) out.push(`${counts.persons} persons were measured one after the other; all but heart rate over time (CSV) is the last one's`);
   if (counts.gaps) out.push(`${counts.gaps} gaps of more than 0.5 s without frames`);

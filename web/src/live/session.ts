@@ -7,7 +7,7 @@ import { Steady } from "../clip/steady";
 import { MAX_GAP_S, TraceBuilder } from "../clip/trace";
 import { sum } from "../dsp/stats";
 import type { Face } from "../face/detect";
-import { FaceTracker, type Tracked } from "../face/track";
+import { FaceTracker, MEMORY_S, type Tracked } from "../face/track";
 import { shapePulse, type Pulse } from "../pulse/pulse";
 import type { Beats } from "../vitals/beats";
 import type { HrvName } from "../vitals/hrv";
@@ -22,6 +22,7 @@ import type { Waveform } from "./waveform";
 export const FS = 30;
 /** What the pulse is kept for: LF needs 2 minutes. */
 export const HISTORY_S = 180;
+const REFRESH_S = 1;
 /** Length of the waveform in an update, seconds. */
 export const SHOWN_S = 10;
 /** Heart rates that are kept, one a second. */
@@ -58,7 +59,6 @@ export interface SessionOptions {
   detect: (picture: Picture) => Promise<Face[]>;
   calibration: Calibration;
   openWaveform: (fs: number, capacity: number) => Waveform;
-  refreshS?: number;
 }
 
 export class Session {
@@ -72,7 +72,6 @@ export class Session {
   box: Box | null = null;
   readonly method: string;
   private tracker: FaceTracker;
-  private readonly refreshS: number;
   private readonly choice: Choice;
   private readonly clock = new Clock();
   private size = ""; // of the pictures
@@ -90,9 +89,8 @@ export class Session {
   private steps: number[] = [];
 
   constructor(private readonly options: SessionOptions) {
-    this.refreshS = options.refreshS ?? 1;
     this.tracker = new FaceTracker(options.detect);
-    this.choice = new Choice(this.tracker.memoryS);
+    this.choice = new Choice(MEMORY_S);
     this.vitals = new LiveVitals(options.calibration, COURSE_LENGTH);
     this.wave = options.openWaveform(FS, CAPACITY);
     this.method = this.wave.name;
@@ -108,7 +106,7 @@ export class Session {
     }
     if (Number.isNaN(this.origin)) {
       this.origin = now;
-      this.nextRefresh = this.refreshS;
+      this.nextRefresh = REFRESH_S;
       this.begin(0);
     }
     const t = now - this.origin;
@@ -124,7 +122,7 @@ export class Session {
     const first = !this.warm && this.collectedS >= MIN_HR_S;
     if (!first && t < this.nextRefresh) return null;
     this.warm ||= first;
-    while (this.nextRefresh <= t) this.nextRefresh += this.refreshS;
+    while (this.nextRefresh <= t) this.nextRefresh += REFRESH_S;
     return this.refresh();
   }
 

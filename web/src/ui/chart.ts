@@ -1,7 +1,6 @@
 /** Drawing on a canvas in the page's colours, sharp on any screen. */
 
 export interface Colours {
-  text: string;
   muted: string;
   line: string;
   accent: string;
@@ -10,7 +9,7 @@ export interface Colours {
 export function colours(): Colours {
   const style = getComputedStyle(document.documentElement);
   const get = (name: string): string => style.getPropertyValue(`--${name}`).trim();
-  return { text: get("text"), muted: get("muted"), line: get("line"), accent: get("accent") };
+  return { muted: get("muted"), line: get("line"), accent: get("accent") };
 }
 
 /** A cleared canvas in CSS pixels, or null when it is not shown. */

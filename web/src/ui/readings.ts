@@ -1,7 +1,7 @@
 /** The numbers: heart rate, confidence, breathing, variability, the table, and what a screen reader is told. */
 
 import type { Update } from "../live/session";
-import type { HrvName } from "../vitals/hrv";
+import { MEASURES, type HrvName } from "../vitals/hrv";
 import { MIN_RR_S } from "../vitals/respiration";
 import type { Estimate } from "../vitals/result";
 import { CourseView } from "./course";
@@ -9,20 +9,32 @@ import { byId, make, setText } from "./dom";
 import { WaveformView } from "./waveform";
 import { aboutHeartRate, clock, percent, sentence } from "./words";
 
-const TILES: { id: string; title: string; unit: string; digits: number; of: (u: Update) => Estimate }[] = [
-  { id: "rr", title: "Respiration", unit: "breaths/min", digits: 0, of: (u) => u.rr },
+interface Tile {
+  id: string;
+  title: string;
+  unit: string;
+  minS: number;
+  digits: number;
+  of: (u: Update) => Estimate;
+}
+
+const TILES: Tile[] = [
+  { id: "rr", title: "Respiration", unit: "breaths/min", minS: MIN_RR_S, digits: 0, of: (u) => u.rr },
   ...(
     [
-      ["rmssd", "RMSSD", "ms", 0],
-      ["sdnn", "SDNN", "ms", 0],
-      ["pnn50", "pNN50", "%", 0],
-      ["hf", "HF power", "ms²", 0],
-      ["lf", "LF power", "ms²", 0],
-      ["lf_hf", "LF/HF", "", 2],
-    ] as [HrvName, string, string, number][]
-  ).map(([id, title, unit, digits]) => ({ id, title, unit, digits, of: (u: Update) => u.hrv[id] })),
+      ["rmssd", "RMSSD"],
+      ["sdnn", "SDNN"],
+      ["pnn50", "pNN50"],
+      ["hf", "HF power"],
+      ["lf", "LF power"],
+      ["lf_hf", "LF/HF"],
+    ] as [HrvName, string][]
+  ).map(([id, title]) => {
+    const [unit, minS] = MEASURES[id];
+    const ratio = unit === "ratio";
+    return { id, title, unit: ratio ? "" : unit, minS, digits: ratio ? 2 : 0, of: (u: Update) => u.hrv[id] };
+  }),
 ];
-const MINIMUM: Record<string, number> = { rr: MIN_RR_S, rmssd: 30, sdnn: 60, pnn50: 60, hf: 60, lf: 120, lf_hf: 120 };
 /** How often a screen reader hears an unchanged kind of answer, and at most another kind, seconds. */
 const SPOKEN_S = 15;
 const CHANGED_S = 5;
@@ -39,6 +51,8 @@ export class Readings {
   private readonly live = byId("live", HTMLParagraphElement);
   private readonly wave = new WaveformView(byId("wave", HTMLCanvasElement));
   private readonly course = new CourseView(byId("course", HTMLCanvasElement));
+  private readonly waveText = byId("wave-text", HTMLParagraphElement);
+  private readonly courseText = byId("course-text", HTMLParagraphElement);
   private readonly tiles = new Map<string, { number: HTMLElement; why: HTMLElement }>();
   private spoken = { t: -Infinity, kind: "" };
 
@@ -62,10 +76,11 @@ export class Readings {
     setText(this.advice, "");
     setText(this.live, "");
     this.rows.replaceChildren();
-    this.wave.clear();
+    this.waveGone();
     this.course.clear();
+    setText(this.courseText, this.course.describe());
     this.spoken = { t: -Infinity, kind: "" };
-    for (const { id, unit } of TILES) this.tile(id, unit, "–", `needs ${MINIMUM[id]} s of pulse`, null);
+    for (const { id, unit, minS } of TILES) this.tile(id, unit, "–", `needs ${minS} s of pulse`, null);
   }
 
   status(text: string): void {
@@ -76,6 +91,7 @@ export class Readings {
   silence(text: string): void {
     this.number(null, 0, "no pictures");
     setText(this.advice, "");
+    this.waveGone();
     this.status(text);
     for (const { id, unit } of TILES) this.tile(id, unit, "–", "no pictures", null);
     setText(this.live, text);
@@ -100,8 +116,8 @@ export class Readings {
     this.wave.show(wave);
     this.course.add(hr);
     const seen = wave.valid.reduce((sum, ok) => sum + ok, 0) / wave.fs;
-    setText(byId("wave-text", HTMLParagraphElement), `${Math.round(seen)} of the last 10 seconds have a pulse wave.`);
-    setText(byId("course-text", HTMLParagraphElement), this.course.describe());
+    setText(this.waveText, `${Math.round(seen)} of the last 10 seconds have a pulse wave.`);
+    setText(this.courseText, this.course.describe());
     for (const { id, unit, digits, of } of TILES) {
       const e = of(update);
       const value = e.value === null || !Number.isFinite(e.value) ? null : e.value;
@@ -110,6 +126,11 @@ export class Readings {
     }
     this.row(update);
     this.say(update);
+  }
+
+  private waveGone(): void {
+    this.wave.clear();
+    setText(this.waveText, "No pulse wave yet.");
   }
 
   private number(bpm: number | null, sqi: number, reason: string): void {

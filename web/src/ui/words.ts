@@ -34,11 +34,11 @@ export const sentence = (text: string): string => text.charAt(0).toUpperCase() +
 
 /** What went wrong with the camera, and what to do. */
 export function aboutCamera(error: unknown): string {
-  const name = error instanceof DOMException ? error.name : "";
+  const name = error instanceof Error ? error.name : "";
   if (name === "NotAllowedError" || name === "SecurityError")
     return "Camera access was refused. Allow the camera for this page (the camera symbol in the address bar), then press Start again.";
-  if (name === "NotFoundError" || name === "OverconstrainedError")
-    return "No camera was found. Connect one, then press Start again.";
+  if (name === "NotFoundError") return "No camera was found. Connect one, then press Start again.";
+  if (name === "OverconstrainedError") return "The chosen camera is not there. Choose another one, then press Start again.";
   if (name === "NotReadableError" || name === "AbortError")
     return "The camera cannot be read: another program may be using it. Close that program, then press Start again.";
   return `The camera could not be opened: ${error instanceof Error ? error.message : String(error)}`;
@@ -48,5 +48,6 @@ export function aboutCamera(error: unknown): string {
 export const SILENT = "No heart rate: no pictures come from the camera.";
 export const PAUSED = "Paused: browsers give no pictures to a page in the background.";
 
-export const INSECURE =
-  "Browsers give the camera only to pages on localhost or https. Open this page as http://localhost:8000, or put the server behind https.";
+/** The page was opened by an address that gets no camera. */
+export const insecure = (port: string): string =>
+  `Browsers give the camera only to pages on localhost or https. Open this page as http://localhost${port && `:${port}`}, or put the server behind https.`;
