@@ -95,6 +95,9 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     if kind == "repeats":
         patches = np.resize(patches[:75], patches.shape)
         rgb = np.resize(rgb[:75], rgb.shape)
+    if kind == "long loop":
+        patches = np.resize(patches[:130], patches.shape) * (1 + 0.003 * random.normal(size=patches.shape))
+        rgb = np.resize(rgb[:130], rgb.shape)
     if kind == "coded loop":  # what comes back is less than what a codec adds anew to every picture
         patches = np.resize(patches[:27], patches.shape) * (1 + 0.0034 * random.normal(size=patches.shape))
         rgb = np.resize(rgb[:27], rgb.shape)
@@ -140,7 +143,7 @@ def quality_vectors() -> Json:
         (("clean", 0.006, 0.001), ("faint", 0.0015, 0.003), ("none", 0.0, 0.004), ("repeats", 0.006, 0.002),
          ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
          ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001),
-         ("slow", 0.006, 0.001))
+         ("slow", 0.006, 0.001), ("long loop", 0.006, 0.002))
     ):  # fmt: skip
         evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * k, pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)
@@ -192,6 +195,8 @@ def memory_vectors() -> Json:
         course.append(HrWindow(float(k), k + 10.0, None if known else bpm, 0.0 if known else 0.9, reason, bpm))
     course[50] = HrWindow(50.0, 60.0, None, 0.0, "no face")
     course[55] = HrWindow(55.0, 65.0, None, 0.4, "too much motion", 72.0)
+    for k in range(24, 42):
+        course[k] = HrWindow(float(k), k + 10.0, None, 0.0, "repeating picture", 50.0)
     return {
         "course": [[w.t0, w.t1, w.hr_bpm, w.sqi, w.reason, w.candidate_bpm] for w in course],
         "believed": [[w.hr_bpm, w.sqi, w.reason] for w in map(Memory(), course)],

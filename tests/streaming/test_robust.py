@@ -316,3 +316,12 @@ def test_updates_are_no_oftener_than_allowed_on_this_machines_clock() -> None:
     last = session.close()
     assert last is not None
     assert last.vitals.hr_bpm == pytest.approx(72, abs=1)
+
+
+@pytest.mark.parametrize("refresh_s", [1.0, 10.0])
+def test_a_loop_is_known_however_seldom_it_is_asked_for(refresh_s: float) -> None:
+    skin = Skin(72.0)
+    pictures = [skin.at(k / 30) for k in range(60)]
+    session = kdphys.stream("pos", refresh_s=refresh_s, history_s=10.0)
+    updates = [u for k in range(640) if (u := session.push(pictures[k % 60], k / 30, box=BOX))]
+    assert {u.vitals.reasons for u in updates if u.t > 9} == {("repeating picture",)}

@@ -156,7 +156,7 @@ class Session:
         self._fs = FS if isinstance(self._method, TraceMethod) else self._method.spec.fs
         self._rows = round(history_s * self._fs)
         self._wave = open_waveform(self._method, self._fs, self._rows)
-        self._marks = max(int(np.ceil(history_s / refresh_s)), 1)
+        self._marks = int(np.ceil(history_s / refresh_s)) + 1
         self._tracker = tracker or FaceTracker()
         self._choice = Choice(self._tracker.memory_s)
         self._measure = LiveVitals(window_s, refresh_s, history_s)

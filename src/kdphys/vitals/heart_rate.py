@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kdphys.containers import Pulse
 from kdphys.dsp import heart_spectrum, pulse_frequency
 from kdphys.errors import InvalidInputError
+from kdphys.vitals.impostors import BIN_HZ, REPEATING
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.result import HrWindow
 
@@ -20,8 +21,6 @@ Floats = NDArray[np.floating[Any]]
 
 #: The shortest stretch that a heart rate is computed on, seconds.
 MIN_HR_S = 6.0
-#: Spacing of the spectrum's bins, Hz; the peak is refined between them to better than 0.1 bpm.
-_BIN_HZ = 0.25 / 60
 #: What a window may have found out about its rate, and how near the same rate is, bpm.
 _IMPOSTORS, _SAME_BPM = frozenset({"flickering light", "too much motion"}), 5.0
 #: As many windows that found that out, as a share of those with an answer, and the others are not believed either, for
@@ -31,7 +30,7 @@ _DENIED, _MEMORY_S = 0.5, 30.0
 
 def hr_spectrum(bvp: Floats, fs: float) -> tuple[Floats, Floats]:
     """Frequencies (Hz) and power of a stretch of pulse, as its rate is read from them."""
-    return heart_spectrum(bvp, fs, _BIN_HZ)
+    return heart_spectrum(bvp, fs, BIN_HZ)
 
 
 def heart_rate(bvp: Floats, fs: float) -> float:
@@ -46,7 +45,7 @@ def heart_rate(bvp: Floats, fs: float) -> float:
     """
     if len(bvp) < MIN_HR_S * fs - 1:
         raise InvalidInputError(f"heart rate needs at least {MIN_HR_S:g} s of pulse, got {len(bvp) / fs:.1f} s")
-    return 60.0 * pulse_frequency(np.asarray(bvp, float), fs, _BIN_HZ)
+    return 60.0 * pulse_frequency(np.asarray(bvp, float), fs, BIN_HZ)
 
 
 def hr_window(judge: Judge, start: int, stop: int) -> HrWindow:
@@ -88,6 +87,8 @@ class Memory:
 def denial(course: Iterable[HrWindow], hr_bpm: float) -> str | None:
     """What the windows found a rate to come from, when half as many found that as there are with an answer; or None.
 
+    A picture that repeats itself has no rate at all.
+
     Args:
         course: as they were judged, each by itself.
         hr_bpm: the rate.
@@ -95,6 +96,7 @@ def denial(course: Iterable[HrWindow], hr_bpm: float) -> str | None:
     course = list(course)
     near = [w for w in course if w.candidate_bpm is not None and abs(w.candidate_bpm - hr_bpm) < _SAME_BPM]
     known = Counter(w.reason for w in near if w.reason in _IMPOSTORS and w.sqi == 0.0)
+    known += Counter(w.reason for w in course if w.reason == REPEATING)
     answered = sum(w.hr_bpm is not None for w in course)
     return known.most_common(1)[0][0] if known and known.total() >= _DENIED * answered else None
 

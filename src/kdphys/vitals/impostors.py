@@ -12,15 +12,17 @@ from kdphys.dsp import bandpass, spectrum
 
 Floats = NDArray[np.floating[Any]]
 
-#: Spacing of the spectrum's bins, Hz.
+#: Spacing of the spectrum's bins, Hz; a peak is refined between them to better than 0.1 bpm.
 BIN_HZ = 0.25 / 60
-#: Above this there is no pulse to speak of, only noise (Hz); how alike noise may be to itself, at one distance, and on
-#: average over three and more multiples of one.
-_NOISE_HZ = 5.0
-_SAME = 0.65
-_SAME_AGAIN = 0.4
-#: Bins to each side of a line that Hann's window spreads it over.
-_LINE = 2
+#: A picture repeats itself when what is new in it, to somebody who knows what came just before, is as like what was new
+#: some time ago as this (cosine, mean over the frames): at one distance of at least 1.5 s; at a distance and its
+#: double; at it, its double and its triple, and so on, with 1 s left to be compared.
+_SAME = (0.36, 0.18, 0.15)
+_ONCE_S, _COMPARED_S = 1.5, 1.0
+#: The past that is known, and the shortest and the longest distance, seconds. (A short loop would be known by heart.)
+_KNOWN_S = ((0.3, 0.25, 1.3), (1.0, 0.5, np.inf))
+#: Looked for in the window, and in it and what came before it, so long, seconds.
+_REACH_S = 20.0
 #: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
 #: much of what happens there in the pulse's band happens at this rate.
 _LIT = 0.4
@@ -37,6 +39,8 @@ _NODDING = 0.5
 _GREY = 0.05
 #: Below this difference between the mean colours, grey levels, a picture has no colour.
 _COLOURED = 3.0
+#: The reason that holds at any rate.
+REPEATING = "repeating picture"
 #: Up to this share of a window may be missing: it is bridged.
 MISSING = 0.15
 
@@ -50,8 +54,9 @@ def impostor(
         contact: a fingertip on the lens: there is no surround, and its colours may swing alike.
         sqi: how sure the beat is but for all this.
     """
-    if _repeats(evidence, start, stop, fs):
-        return "repeating picture"
+    before = max(stop - round(_REACH_S * fs), 0)
+    if _repeats(evidence, start, stop, fs) or (before < start and _repeats(evidence, before, stop, fs)):
+        return REPEATING
     if contact:
         return None
     if _moves(evidence, start, stop, fs, f0):
@@ -76,47 +81,69 @@ def near(frequencies: Floats, f: float, half_width: float) -> NDArray[np.bool_]:
 def _repeats(evidence: Evidence, start: int, stop: int, fs: float) -> bool:
     """Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse.
 
-    Looks above the pulse, where a living picture has only noise, which never comes back, and the overtones of fast
-    hearts, which are the same everywhere: what the patches share is taken out.
+    A head that sways in time, a lamp and a heart repeat themselves, too, but can be foreseen; what cannot, never comes
+    back in a living picture. In a loop it does, even through an encoder. What the patches share is taken out.
     """
-    if evidence.patches.shape[1] < 4 or fs < 2.5 * _NOISE_HZ:
+    if evidence.patches.shape[1] < 4:
         return False
     given = evidence.patches[start:stop]
     patches = _filled(given.reshape(len(given), -1).astype(np.float64))
     if patches is None:
         return False
     n, patches = len(patches), patches.reshape(given.shape)
-    there = np.asarray(np.isfinite(given).all(axis=(1, 2)), np.float64)
     level = np.maximum(patches.mean(axis=0), 1e-9)
     relative = patches / level
     x = ((relative - relative.mean(axis=1, keepdims=True)) * level).reshape(n, -1)
-    z = np.fft.rfft((x - x.mean(axis=0)) * np.hanning(n)[:, None], axis=0)
-    z[np.fft.rfftfreq(n, 1 / fs) < _NOISE_HZ] = 0.0
-    # The strongest line: a mains lamp under a rolling shutter makes bands that come back as a loop does, at one rate.
-    line = int((np.abs(z) ** 2).sum(axis=1).argmax())
-    z[max(line - _LINE, 0) : line + _LINE + 1] = 0.0
-    x = np.fft.irfft(z, n, axis=0)
+    x -= x.mean(axis=0)
     spread = x.std(axis=0)
-    x = x[:, spread > 0.003] / spread[spread > 0.003] * there[:, None]
+    x = x[:, spread > 0.003] / spread[spread > 0.003]
     if x.shape[1] == 0:
         return False
-    # Mean squared difference at every lag, from correlations: |a|² + |b|² − 2ab over what is there of both copies.
-    lags = np.arange(int(0.25 * fs), n // 2)
-    cross, both = _products(x, there, lags)
-    # The taper weighs the two copies differently; what it does to equal pictures is divided out.
-    weight, under = _products((np.hanning(n) * there)[:, None], there, lags)
-    alike = (cross / np.maximum(both, 1e-12)) / (weight / np.maximum(under, 1e-12))
-    return bool(alike.max(initial=0.0) > _SAME) or _rhythm(alike, int(lags[0])) > _SAME_AGAIN
+    there = np.asarray(np.isfinite(given).all(axis=(1, 2)))
+    return any(_comes_back(x, there, fs, *each) for each in _KNOWN_S)
 
 
-def _products(x: Floats, there: Floats, lags: NDArray[np.int_]) -> tuple[Floats, Floats]:
-    """Of waves (T, N) and themselves some samples later: Σ 2ab, and Σ (a² + b²) where both are there."""
+def _comes_back(
+    x: Floats, there: NDArray[np.bool_], fs: float, known_s: float, shortest_s: float, longest_s: float
+) -> bool:
+    """Whether what is new in waves (T, N), where they are ``there``, was new before: see :data:`_SAME`."""
+    order = round(known_s * fs)
+    if len(x) <= 3 * order:
+        return False
+    new = _unforeseen(x, order)
+    size = np.linalg.norm(new, axis=1, keepdims=True)
+    counts = there[order:, None] & (size > 1e-9)
+    new = np.where(counts, new / np.maximum(size, 1e-9), 0.0)
+    last = len(new) - 1 - round(_COMPARED_S * fs)
+    alike = (_autocorrelation(new) / np.maximum(_autocorrelation(counts.astype(np.float64)), 0.5))[: last + 1]
+    if np.isinf(longest_s) and alike[round(_ONCE_S * fs) :].max(initial=0.0) > _SAME[0]:
+        return True
+    # Quarters of a sample: a loop need not fit the rate.
+    longest = min(last / 2, longest_s * fs)
+    for period in np.arange(round(4 * shortest_s * fs), 4 * longest + 1) / 4:
+        again = alike[np.rint(np.arange(period, last + 0.5, period)).astype(int)]
+        if again.mean() > _SAME[min(len(again), len(_SAME)) - 1]:
+            return True
+    return False
+
+
+def _unforeseen(x: Floats, order: int) -> Floats:
+    """What of waves (T, N) the ``order`` samples before do not tell (T − order, N): the error of linear prediction."""
+    n = len(x)
+    r = _autocorrelation(x * np.hanning(n)[:, None])[: order + 1]
+    r[0] *= 1.001
+    weights = np.linalg.solve(r[np.abs(np.subtract.outer(np.arange(order), np.arange(order)))], r[1:])
+    out = x[order:].copy()
+    for k, weight in enumerate(weights, 1):
+        out -= weight * x[order - k : n - k]
+    return out
+
+
+def _autocorrelation(x: Floats) -> Floats:
+    """Sum over time and over waves (T, N) of each sample times the one some samples later, by distance (T,)."""
     n = len(x)
     nfft = 1 << int(np.ceil(np.log2(2 * n)))
-    cross = np.fft.irfft((np.abs(np.fft.rfft(x, nfft, axis=0)) ** 2).sum(axis=1), nfft)
-    energy, mask = np.fft.rfft((x**2).sum(axis=1), nfft), np.fft.rfft(there, nfft)
-    both = np.fft.irfft(2 * np.real(energy * np.conj(mask)), nfft)
-    return 2 * cross[lags], both[lags]
+    return np.asarray(np.fft.irfft((np.abs(np.fft.rfft(x, nfft, axis=0)) ** 2).sum(axis=1), nfft)[:n])
 
 
 def _filled(series: Floats) -> Floats | None:
@@ -129,17 +156,6 @@ def _filled(series: Floats) -> Floats | None:
         return series
     at = np.arange(len(flat))
     return np.stack([np.interp(at, at[seen], column[seen]) for column in flat.T], axis=1).reshape(series.shape)
-
-
-def _rhythm(alike: Floats, first: int) -> float:
-    """The largest mean of ``alike`` (by lag, from ``first``) over all multiples, three or more, of one period.
-
-    What a short loop loses in a codec is lost at each lag by chance; its mean over many lags stays.
-    """
-    last = first + len(alike) - 1
-    periods = np.arange(4 * first, 4 * last // 3 + 1) / 4  # quarters of a sample: a loop need not fit the 30 Hz
-    means = [alike[np.rint(np.arange(period, last + 0.5, period)).astype(int) - first].mean() for period in periods]
-    return max(means, default=0.0)
 
 
 def _flickers(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:

@@ -12,7 +12,7 @@ from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
 from kdphys.vitals.heart_rate import MIN_HR_S, Memory, denial, hr_course, hr_window
 from kdphys.vitals.hrv import variability
-from kdphys.vitals.impostors import MISSING
+from kdphys.vitals.impostors import MISSING, REPEATING
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.respiration import respiration
 from kdphys.vitals.result import REASONS, Estimate, HrWindow, Vitals
@@ -32,17 +32,19 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
 
     The heart rate of up to 30 s is that of the whole stretch; of a longer recording it is the median over the windows
     that have an answer, its SQI their mean. There is none when half as many windows read the same rate and found that
-    it is a light's, an encoder's or that of the head's movement: what they saw does not come and go. For the same
-    reason a window has none when those of the half minute before it deny it.
+    it is a light's, an encoder's or that of the head's movement, or that the picture repeats itself: what they saw does
+    not come and go. For the same reason a window has none when those of the half minute before it deny it.
     """
     judged = hr_course(pulse, window_s, step_s)
-    course = list(map(Memory(), judged))
     duration = len(pulse.bvp) / pulse.fs
     span = (pulse.t0, pulse.t0 + duration)
     whole = _whole(pulse, judged, duration)
     why = None if whole.hr_bpm is None else denial(judged, whole.hr_bpm)
     if why is not None:
         whole = replace(whole, hr_bpm=None, sqi=0.0, reason=why)
+    if whole.reason == REPEATING and duration <= _WHOLE_S:  # so are all its parts
+        judged = [w if w.hr_bpm is None else replace(w, hr_bpm=None, sqi=0.0, reason=REPEATING) for w in judged]
+    course = list(map(Memory(), judged))
     answered = [w for w in course if w.hr_bpm is not None]
     coverage = len(answered) / len(course) if course else float(whole.hr_bpm is not None)
     if whole.hr_bpm is None:

@@ -7,15 +7,20 @@ import { hann, spectrum } from "../dsp/spectrum";
 import { interp, mean, roundHalfEven, std, sum } from "../dsp/stats";
 import { BIN_HZ, demodulate, near } from "./features";
 
-/** Above this there is no pulse to speak of, only noise; and how alike noise may be to itself. */
-const NOISE_HZ = 5;
-const SAME = 0.65;
+/** What is new in a picture that repeats itself is as like what was new before: see kdphys/vitals/impostors.py. */
+const SAME = [0.36, 0.18, 0.15] as const;
+const ONCE_S = 1.5;
+const COMPARED_S = 1;
+const REACH_S = 20;
+/** The past that is known, and the shortest and the longest distance, seconds. */
+const KNOWN_S = [
+  [0.3, 0.25, 1.3],
+  [1, 0.5, Infinity],
+] as const;
 /** What beats around the face as it does in it is the light: from this share of the swing in the face on, … */
 const LIT = 0.4;
 /** … and when that much of what happens there in the pulse's band happens at this rate. */
 const ALONE = 0.4;
-/** The same on average over three and more multiples of one distance. */
-const SAME_AGAIN = 0.4;
 /** Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the band. */
 const NOD = 0.008;
 const NODDING = 0.5;
@@ -25,9 +30,6 @@ const GREY = 0.05;
 const COLOURED = 3;
 /** Up to this share of a window may be missing: it is bridged. */
 export const MISSING = 0.15;
-/** Bins to each side of a line that Hann's window spreads it over. */
-const LINE = 2;
-
 /** Why the beat at `f0` (Hz) is none of a heart, or null. */
 export function impostor(
   evidence: Evidence,
@@ -36,7 +38,8 @@ export function impostor(
   fs: number,
   f0: number,
 ): "repeating picture" | "too much motion" | "flickering light" | null {
-  if (repeats(evidence, start, stop, fs)) return "repeating picture";
+  const before = Math.max(stop - Math.round(REACH_S * fs), 0);
+  if (repeats(evidence, start, stop, fs) || (before < start && repeats(evidence, before, stop, fs))) return "repeating picture";
   if (moves(evidence, start, stop, fs, f0)) return "too much motion";
   if (isGrey(evidence, start, stop, fs, f0) || flickers(evidence, start, stop, fs, f0)) return "flickering light";
   return null;
@@ -48,48 +51,72 @@ export function band(x: Float64Array, fs: number): Float64Array {
 }
 
 /**
- * Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse. Looks above the pulse, where a
- * living picture has only noise, which never comes back, and the overtones of fast hearts, which are the same
- * everywhere: what the patches share is taken out.
+ * Whether the picture repeats itself: a loop has a perfect rhythm, but it is no pulse. A head that sways in time, a lamp
+ * and a heart repeat themselves, too, but can be foreseen; what cannot, never comes back in a living picture. In a loop it
+ * does, even through an encoder. What the patches share is taken out.
  */
 function repeats(evidence: Evidence, start: number, stop: number, fs: number): boolean {
-  if (evidence.nPatches < 4 || fs < 2.5 * NOISE_HZ) return false;
+  if (evidence.nPatches < 4) return false;
   const n = stop - start;
   const columns = 3 * evidence.nPatches;
   const patches = evidence.patches.subarray(start * columns, stop * columns);
   const whole = filled(Array.from({ length: columns }, (_, c) => Float64Array.from({ length: n }, (_, k) => patches[k * columns + c]!)));
   if (!whole) return false;
   const there = Float64Array.from({ length: n }, (_, k) => Number(patches.subarray(k * columns, (k + 1) * columns).every(Number.isFinite)));
-  const column = (c: number) => whole[c]!;
-  const levels = Array.from({ length: columns }, (_, c) => Math.max(mean(column(c)), 1e-9));
+  const levels = whole.map((x) => Math.max(mean(x), 1e-9));
   const shared = [0, 1, 2].map((colour) => {
     const total = new Float64Array(n);
-    for (let c = colour; c < columns; c += 3) column(c).forEach((v, k) => (total[k]! += v / levels[c]!));
+    for (let c = colour; c < columns; c += 3) whole[c]!.forEach((v, k) => (total[k]! += v / levels[c]!));
     return total.map((v) => v / evidence.nPatches);
   });
-  const own = Array.from({ length: columns }, (_, c) => column(c).map((v, k) => v - shared[c % 3]![k]! * levels[c]!));
-  const noise = fastPart(own, fs).flatMap((x) => {
-    const spread = std(x);
-    return spread > 0.003 ? [x.map((v, k) => (v / spread) * there[k]!)] : [];
+  const own = whole.flatMap((x, c) => {
+    const mine = x.map((v, k) => v - shared[c % 3]![k]! * levels[c]!);
+    const [middle, spread] = [mean(mine), std(mine)];
+    return spread > 0.003 ? [mine.map((v) => (v - middle) / spread)] : [];
   });
-  if (!noise.length) return false;
-  // Mean squared difference at every lag, from correlations: |a|² + |b|² − 2ab over what is there of both copies.
-  const cross = autocorrelation(noise);
-  const energy = there.map((_, k) => sum(noise.map((x) => x[k]! ** 2)));
-  // The taper weighs the two copies differently; what it does to equal pictures is divided out.
-  const root = hann(n).map((v, k) => v * there[k]!);
-  const first = Math.trunc(0.25 * fs);
-  const alike: number[] = [];
-  for (let lag = first; lag < Math.floor(n / 2); lag++) {
-    let [both, weight, under] = [0, 0, 0];
-    for (let k = 0; k + lag < n; k++) {
-      both += energy[k]! * there[k + lag]! + there[k]! * energy[k + lag]!;
-      weight += root[k]! * root[k + lag]!;
-      under += root[k]! ** 2 * there[k + lag]! + there[k]! * root[k + lag]! ** 2;
-    }
-    alike.push(((2 * cross[lag]!) / Math.max(both, 1e-12) / (2 * weight)) * Math.max(under, 1e-12));
+  return own.length > 0 && KNOWN_S.some(([known, shortest, longest]) => comesBack(own, there, fs, known, shortest, longest));
+}
+
+/** Whether what is new in waves, where they are `there`, was new before. */
+function comesBack(waves: Float64Array[], there: Float64Array, fs: number, knownS: number, shortestS: number, longestS: number): boolean {
+  const order = Math.round(knownS * fs);
+  if (there.length <= 3 * order) return false;
+  const fresh = unforeseen(waves, order);
+  const n = there.length - order;
+  const sizes = Float64Array.from({ length: n }, (_, k) => Math.sqrt(sum(fresh.map((x) => x[k]! ** 2))));
+  const counts = sizes.map((size, k) => Number(there[order + k]! > 0 && size > 1e-9));
+  const cross = autocorrelation(fresh.map((x) => x.map((v, k) => (counts[k] ? v / sizes[k]! : 0))));
+  const both = autocorrelation([counts]);
+  const last = n - 1 - Math.round(COMPARED_S * fs);
+  const alike = cross.subarray(0, last + 1).map((v, lag) => v / Math.max(both[lag]!, 0.5));
+  if (longestS === Infinity && alike.subarray(Math.round(ONCE_S * fs)).some((v) => v > SAME[0])) return true;
+  const longest = Math.min(last / 2, longestS * fs);
+  // Quarters of a sample: a loop need not fit the rate.
+  for (let quarters = Math.round(4 * shortestS * fs); quarters < 4 * longest + 1; quarters++) {
+    let [total, count] = [0, 0];
+    for (let at = quarters / 4; at < last + 0.5; at += quarters / 4, count++) total += alike[roundHalfEven(at)]!;
+    if (total / count > SAME[count > 2 ? 2 : 1]) return true;
   }
-  return alike.some((v) => v > SAME) || rhythm(alike, first) > SAME_AGAIN;
+  return false;
+}
+
+/** What of waves the `order` samples before do not tell: the error of linear prediction, by Levinson and Durbin. */
+function unforeseen(waves: Float64Array[], order: number): Float64Array[] {
+  const n = waves[0]!.length;
+  const window = hann(n);
+  const r = autocorrelation(waves.map((x) => x.map((v, k) => v * window[k]!))).slice(0, order + 1);
+  let error = (r[0]! *= 1.001);
+  let weights: number[] = [];
+  for (let m = 1; m <= order; m++) {
+    const k = (r[m]! - sum(weights.map((w, j) => w * r[m - 1 - j]!))) / error;
+    weights = [...weights.map((w, j) => w - k * weights[m - 2 - j]!), k];
+    error *= 1 - k * k;
+  }
+  return waves.map((x) => Float64Array.from({ length: n - order }, (_, t) => {
+    let value = x[order + t]!;
+    for (let j = 0; j < order; j++) value -= weights[j]! * x[order + t - 1 - j]!;
+    return value;
+  }));
 }
 
 /** Series with what is missing in any of them bridged by straight lines; null where too much is missing. */
@@ -175,67 +202,6 @@ function shareAt(waves: Float64Array[], fs: number, f0: number): number {
     });
   }
   return there / Math.max(all, 1e-30);
-}
-
-/**
- * The largest mean of `alike` (by lag, from `first`) over all multiples, three or more, of one period. What a short loop
- * loses in a codec is lost at each lag by chance; its mean over many lags stays.
- */
-function rhythm(alike: number[], first: number): number {
-  const last = first + alike.length - 1;
-  let most = 0;
-  // In quarters of a sample: a loop need not fit the 30 Hz.
-  for (let period = first; period <= Math.floor((4 * last) / 3) / 4; period += 0.25) {
-    let [total, count] = [0, 0];
-    for (let at = period; at < last + 0.5; at += period, count++) total += alike[roundHalfEven(at) - first]!;
-    most = Math.max(most, total / count);
-  }
-  return most;
-}
-
-/**
- * Waves without their means, under a Hann window, without what is below NOISE_HZ and without their strongest line: a
- * mains lamp under a rolling shutter makes bands that come back as a loop does, at one rate.
- */
-function fastPart(waves: Float64Array[], fs: number): Float64Array[] {
-  const n = waves[0]!.length;
-  const window = hann(n);
-  const cos = Float64Array.from({ length: n }, (_, k) => Math.cos((2 * Math.PI * k) / n));
-  const sin = Float64Array.from({ length: n }, (_, k) => Math.sin((2 * Math.PI * k) / n));
-  const walk = (bin: number, visit: (k: number, at: number) => void): void => {
-    for (let k = 0, at = 0; k < n; k++, at = at + bin < n ? at + bin : at + bin - n) visit(k, at);
-  };
-  const bins = Array.from({ length: Math.floor(n / 2) + 1 }, (_, k) => k);
-  const whole = waves.map((x) => {
-    const m = mean(x);
-    return x.map((v, k) => (v - m) * window[k]!);
-  });
-  const spectra = whole.map((x) =>
-    bins.map((bin): [number, number] => {
-      let [re, im] = [0, 0];
-      walk(bin, (k, at) => {
-        re += x[k]! * cos[at]!;
-        im += x[k]! * sin[at]!;
-      });
-      return [re, im];
-    }),
-  );
-  const slow = bins.filter((bin) => bin / (n / fs) < NOISE_HZ);
-  let [line, most] = [0, -1];
-  for (const bin of bins.slice(slow.length)) {
-    const power = sum(spectra.map((z) => z[bin]![0] ** 2 + z[bin]![1] ** 2));
-    if (power > most) [line, most] = [bin, power];
-  }
-  const gone = bins.filter((bin) => bin < slow.length || Math.abs(bin - line) <= LINE);
-  return whole.map((x, c) => {
-    const out = x.slice();
-    for (const bin of gone) {
-      const [re, im] = spectra[c]![bin]!;
-      const twice = bin === 0 || 2 * bin === n ? 1 / n : 2 / n;
-      walk(bin, (k, at) => (out[k]! -= twice * (re * cos[at]! + im * sin[at]!)));
-    }
-    return out;
-  });
 }
 
 /** Sum of the autocorrelations of waves, by lag. */

@@ -6,6 +6,8 @@ import type { HrWindow } from "./result";
 /** What a window may have found out about its rate, and how near the same rate is, bpm. */
 const IMPOSTORS: ReadonlySet<Reason | null> = new Set<Reason>(["flickering light", "too much motion"]);
 const SAME_BPM = 5;
+/** A picture that repeats itself has no rate at all. */
+const REPEATING: Reason = "repeating picture";
 /** As many windows that found that out, as a share of those with an answer, and the others are not believed either, … */
 const DENIED = 0.5;
 /** … for so long, seconds. */
@@ -28,7 +30,8 @@ function denial(course: HrWindow[], hrBpm: number): Reason | null {
   const counts = new Map<Reason, number>();
   for (const { candidateBpm, reason, sqi } of course) {
     const same = candidateBpm !== null && Math.abs(candidateBpm - hrBpm) < SAME_BPM;
-    if (same && reason && IMPOSTORS.has(reason) && sqi === 0) counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    const known = reason && ((same && IMPOSTORS.has(reason) && sqi === 0) || reason === REPEATING);
+    if (known) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
   const known = [...counts.values()].reduce((total, n) => total + n, 0);
   if (!known || known < DENIED * course.filter((w) => w.hrBpm !== null).length) return null;
