@@ -22,6 +22,16 @@ def check_free(path: Path, force: bool) -> None:
         raise OutputError(f"{path}: exists already; choose another name or overwrite it with --force")
 
 
+def check_other(path: Path, source: Path) -> None:
+    """Refuse to write over what is read, also where overwriting is allowed.
+
+    Raises:
+        OutputError: both are the same file.
+    """
+    if path.exists() and source.exists() and path.samefile(source):
+        raise OutputError(f"{path}: is what is measured; choose another name for what is written")
+
+
 @contextmanager
 def whole(path: Path) -> Iterator[Path]:
     """Give a path to write to, beside ``path``, that becomes it when the block ends well.

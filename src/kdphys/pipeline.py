@@ -186,6 +186,8 @@ def extract(
         notes.append(f"{who} seen for {sum(others):.0f} s and not measured: --faces all does (faces='all')")
     if brief:
         notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {MIN_FACE_S:g} s left out")
+    if n > 1 and last - first > 0.5 * (n - 1):
+        notes.append(f"a frame every {(last - first) / (n - 1):.3g} s: are their times in seconds?")
     return Extraction(persons, n, n_face, (float(first), float(last)), tuple(notes), interrupted, clock)
 
 

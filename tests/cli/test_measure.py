@@ -176,11 +176,25 @@ def test_wrong_options(args: list[str], words: str, small: Path, tmp_path: Path,
 
 
 def test_missing_and_mediumless(tmp_path: Path, command: Command) -> None:
-    for source in (tmp_path / "none.mp4", tmp_path):
-        out = command("measure", source, "--json", tmp_path / "x.json")
+    for source in (tmp_path, tmp_path / "none.mp4"):
+        out = command("measure", source, "--json", tmp_path / "x.json", "--csv", tmp_path / "x.csv")
         assert out.returncode == 2
         assert out.stderr.startswith("kdphys: ")
-        assert not (tmp_path / "x.json").exists()
+        assert (tmp_path / "x.json").exists() == (source != tmp_path)
+    document = json.loads((tmp_path / "x.json").read_text())  # as where one of many fails
+    assert (document["measurements"], document["failures"][0]["source"]) == ([], str(source))
+    assert "failed:" in (tmp_path / "x.csv").read_text()
+
+
+def test_what_is_measured_is_never_overwritten(small: Path, tmp_path: Path, command: Command) -> None:
+    video = tmp_path / "a.mp4"
+    shutil.copy(small, video)
+    (tmp_path / "b.json").symlink_to(video)
+    for target in (video, tmp_path / "b.json"):
+        out = command("measure", video, "--json", target, "--force")
+        assert out.returncode == 2
+        assert "is what is measured" in out.stderr
+    assert video.read_bytes() == small.read_bytes()
 
 
 def repeat(source: Path, path: Path, times: int) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kdphys.data.readers import DATASETS, load_reader
+from kdphys.data.readers._files import read_rows
 from kdphys.errors import DataError, InvalidInputError, KDPhysError, UnknownNameError
 from kdphys.evaluate.protocols import Reference
 from tests.data.trees import SECONDS, TREES, W, write_lines, write_video
@@ -345,3 +346,15 @@ def test_one_wild_time_in_a_label_asks_for_no_memory(name: str, copy: Path) -> N
     wild = max(waves, key=lambda wave: wave.times[-1])
     with pytest.raises(InvalidInputError, match="are all of them right"):
         Reference(wild)
+
+
+def test_a_row_without_a_value_keeps_its_place(tmp_path: Path) -> None:
+    """Labels without times: a row less would move all that follow. pandas writes NaN in a single column as \"\"."""
+    path = tmp_path / "bvp.csv"
+    path.write_text('bvp\n1\n2\n""\n""\n3\n\n')
+    np.testing.assert_array_equal(read_rows(path)[:, 0], [1, 2, np.nan, np.nan, 3])
+    path.write_text("1,2\n,\n3,4\n")
+    np.testing.assert_array_equal(read_rows(path), [[1, 2], [np.nan, np.nan], [3, 4]])
+    path.write_text("1\n2\n\n3\n")
+    with pytest.raises(DataError, match="line 3: is empty"):
+        read_rows(path)

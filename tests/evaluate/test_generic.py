@@ -53,6 +53,21 @@ def test_manifest_names_subjects_and_conditions(tmp_path):
     assert (two.subject, two.conditions, two.reference) == ("bert", {"light": "high"}, tmp_path / "other.csv")
 
 
+def test_folders_below_have_manifests_links_and_secrets_of_their_own(tmp_path):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "a", elsewhere, root / ".trash"):
+        put(folder / "t1.mp4")
+        put(folder / "t1.csv", GOOD)
+    put(root / "a/t2.mp4")
+    put(root / "a/t2.csv", GOOD)
+    put(root / "a/manifest.csv", "video,subject,light\nt1.mp4,anna,low\nt2.mp4,anna,high\n")
+    (root / "b").symlink_to(elsewhere)
+    (elsewhere / "round").symlink_to(root)
+    found = find_recordings([root])
+    assert [(s.name, s.subject) for s in found] == [("a/t1", "anna"), ("a/t2", "anna"), ("b/t1", "b/t1")]
+    assert found[0].conditions == {"light": "low"}
+
+
 @pytest.mark.parametrize(
     ("manifest", "message"),
     [

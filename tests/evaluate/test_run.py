@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_what_is_done():
         ({"protocols": ["paper"]}, InvalidInputError, "kdphys, toolbox, got paper"),
         ({"windows_s": [10.0, 3.0]}, InvalidInputError, "at least 6 s.*got 3 s"),
         ({"windows_s": [10.0, 10.0]}, InvalidInputError, "each window once"),
-        ({"step_s": 0.0}, InvalidInputError, "step must be positive"),
+        ({"step_s": 0.0}, InvalidInputError, "step must be at least"),
         ({"protocols": []}, InvalidInputError, "got none"),
         ({"split": {"train": ["a"]}}, InvalidInputError, "expected a 'test' part"),
         ({"split": {"train": ["a", "b"], "test": ["b"]}}, InvalidInputError, "'b' is in 'train' and in 'test'"),

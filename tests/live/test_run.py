@@ -199,6 +199,9 @@ def test_recordings_go_where_they_can(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists already"):
         Recorder(tmp_path / "b")
     assert (tmp_path / "b.csv").read_text() == "mine"
+    (tmp_path / "d.mkv").write_text("a film")
+    with pytest.raises(OutputError, match="is what is measured"):
+        Recorder(tmp_path / "d", force=True, source=tmp_path / "d.mkv")
     Recorder(tmp_path / "c").close()
     assert not list(tmp_path.glob("c*")), "nothing is written before the first frame"
 

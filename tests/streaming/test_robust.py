@@ -136,6 +136,35 @@ def test_advice_and_reasons() -> None:
     assert session.update.advice[0] == "no face: look into the camera"
 
 
+def test_a_short_stream_ends_with_its_face(demo_frames: list[Frame]) -> None:
+    """It is too short for a heart rate, not without a face."""
+    pictures = small(demo_frames)
+    for options in ({}, {"roi": "full"}):
+        session = kdphys.stream("pos", **options)
+        for k, picture in enumerate(pictures[:30]):
+            session.push(picture, k / 10)
+        last = session.close()
+        assert last is not None
+        assert last.vitals.reasons == ("too short",), options
+        assert not any("no face" in advice for advice in last.advice)
+
+
+def test_pictures_that_are_shown_again_hide_no_slow_camera() -> None:
+    """As in a video call: 30 pictures come a second, of which 4 are new. A heart of 140 would be told as one of 100."""
+    skin, session = Skin(140.0), kdphys.stream("pos")
+    pictures = [skin.at(k / 4) for k in range(60)]
+    for k in range(450):
+        session.push(pictures[k * 4 // 30], k / 30, box=BOX)
+    assert session.update is not None
+    assert session.update.vitals.reasons == ("fs too low",)
+
+
+def test_times_that_are_no_seconds_are_suspected(demo_frames: list[Frame]) -> None:
+    session = kdphys.stream("pos")
+    updates = [u for k, p in enumerate(small(demo_frames)[:20]) if (u := session.push(p, 100.0 * k))]
+    assert "are their times in seconds?" in updates[-1].advice[0]
+
+
 def test_a_part_of_the_picture_needs_no_face() -> None:
     skin = Skin(65.0)
     with kdphys.stream("pos", roi="full") as session:

@@ -23,7 +23,7 @@ def demo(
 
     chosen = load_method(method or DEFAULT_METHOD)
     targets = [output.Target("plot", str(plot))] if plot is not None else []
-    output.check_targets(targets, force)
+    output.check_targets(targets, force, [])
     assets = files("kdphys") / "assets"
     truth = float(json.loads((assets / "demo.json").read_text())["hr_bpm"])
     with as_file(assets / "demo.mp4") as path:

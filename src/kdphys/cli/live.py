@@ -48,7 +48,7 @@ def live(
     if window and plain:
         raise InvalidInputError("--window and --plain: choose one of them")
     opened = _open(camera, source)
-    recorder = Recorder(record, force) if record is not None else None
+    recorder = Recorder(record, force, None if source is None else Path(source)) if record is not None else None
     run = LiveRun(opened, stream(method), recorder, method=method)
     began = time.monotonic()
 

@@ -53,6 +53,7 @@ def measure(
     at least one video; 130 stopped by Ctrl-C (what was read so far is reported as partial). Not a medical device.
     """
     from kdphys.cli import output
+    from kdphys.errors import KDPhysError
     from kdphys.pipeline import DEFAULT_METHOD
     from kdphys.pulse.estimate import load_method
 
@@ -60,16 +61,20 @@ def measure(
     targets = [output.Target(kind, where) for kind, where in (("json", json), ("csv", csv), ("bvp", bvp)) if where]
     if plot is not None:
         targets.append(output.Target("plot", str(plot)))
-    output.check_targets(targets, force)
     options = {"faces": faces, "window_s": window, "step_s": step, "roi": parse_roi(roi)}
     files, left = output.expand(sources)
+    output.check_targets(targets, force, files)
     for what in left:
         typer.echo(f"note: {what}", err=True)
     done: dict[str, list[Measurement]] = {}
     failed: dict[str, str] = {}
     stopped = False
     if len(files) == 1:
-        done[str(files[0])] = output.run_one(files[0], chosen, options, fs=fs, show=not quiet)
+        try:
+            done[str(files[0])] = output.run_one(files[0], chosen, options, fs=fs, show=not quiet)
+        except (KDPhysError, OSError) as error:
+            output.write(targets, done, {str(files[0]): str(error)}, force)
+            raise
     else:
         stopped = output.run_many(
             files, chosen, options, done, failed, fs=fs, show=not quiet, portraits=plot is not None

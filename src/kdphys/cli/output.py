@@ -17,7 +17,7 @@ from rich.text import Text
 
 from kdphys import serialize
 from kdphys.errors import KDPhysError, OutputError, VideoError
-from kdphys.files import check_free, whole
+from kdphys.files import check_free, check_other, whole
 from kdphys.pipeline import Measurement, measure_all
 from kdphys.pulse.estimate import Method
 from kdphys.video.reader import IMAGE_SUFFIXES, VIDEO_SUFFIXES, read_video
@@ -39,8 +39,8 @@ class Target:
         return self.where == "-"
 
 
-def check_targets(targets: Sequence[Target], force: bool) -> None:
-    """Refuse, before anything is measured, what could not be written afterwards.
+def check_targets(targets: Sequence[Target], force: bool, sources: Sequence[Path]) -> None:
+    """Refuse, before anything is measured, what could not be written afterwards, or would overwrite what is measured.
 
     Raises:
         OutputError: the path exists (without ``--force``), cannot be written, or is named twice.
@@ -60,6 +60,8 @@ def check_targets(targets: Sequence[Target], force: bool) -> None:
             continue
         path = Path(target.where)
         check_free(path, force)
+        for source in sources:
+            check_other(path, source)
         parent = path.parent
         while not parent.exists():
             parent = parent.parent

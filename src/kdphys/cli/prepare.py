@@ -30,7 +30,7 @@ def prepare(
     folds: Annotated[
         int | None, typer.Option(help="Folds of the k-fold split in the manifest; a new store has 5.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of the splits; a new store has 0.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the splits; a new store has 0.")] = None,
     called: Annotated[str, typer.Option("--as", help="Store under this name instead of NAME.")] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:

@@ -29,10 +29,14 @@ def synth(
     force: Annotated[bool, typer.Option("--force", help="Overwrite clips that are there.")] = False,
 ) -> None:
     """Make synthetic people with a known pulse: videos, references (CSV) and recipes (JSON)."""
-    from kdphys.data.synth import sheet
-    from kdphys.data.synth.bank import load_bank
-    from kdphys.data.synth.presets import BENCH_BANK
-    from kdphys.errors import InvalidInputError
+    from kdphys.errors import InvalidInputError, MissingExtraError
+
+    try:
+        from kdphys.data.synth import sheet
+        from kdphys.data.synth.bank import load_bank
+        from kdphys.data.synth.presets import BENCH_BANK
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "synth") from error
 
     presets = ("videos", "bench", "demo")
     if preset not in presets:

@@ -16,6 +16,8 @@ from kdphys.dsp import MAX_GAP_S
 Floats = NDArray[np.floating[Any]]
 
 _PATCHES = GRID * GRID
+#: Below this mean difference of two faces, grey levels, the picture before is shown once more: it is not a new one.
+_HELD = 0.05
 #: Where the place of the face (x, y, half its width) and the colours of the patches are in a row; mean R, G, B, luma,
 #: clipped share, motion, surround, rate come first.
 PLACE = slice(8, 11)
@@ -62,7 +64,8 @@ class TraceBuilder:
         self._last: tuple[float, Floats] | None = None
         self._held = np.zeros((_PATCHES, 3))  # the last colour of each patch, for the few frames that miss it
         self._seen = np.zeros(_PATCHES)
-        self._rate = fs  # frames a second, by the last step; the first frame has none
+        self._rate = fs  # new pictures a second, by the last step; the first frame has none
+        self._new: tuple[float, NDArray[np.float32]] | None = None  # the last picture that was not the one before
         self._count = 0
         self._unit = 0.0  # width of the face when it was first seen
         self._around = -1.0  # the last brightness around the face, as for patches; negative until there is one
@@ -101,8 +104,11 @@ class TraceBuilder:
             last, before = self._last
             side = max(float(box[2] - box[0]), 1.0)
             motion = float(np.abs(np.asarray(box) - before).mean()) / side / max(t - last, 1e-3)
-            if t - last <= MAX_GAP_S:
-                self._rate = 1.0 / max(t - last, 1e-6)
+            if t - last > MAX_GAP_S:
+                self._new = None
+        if self._new is None or float(np.abs(face - self._new[1]).mean()) > _HELD:
+            self._rate = self._rate if self._new is None else 1.0 / max(t - self._new[0], 1e-6)
+            self._new = t, face
         self._last = (t, np.array(box, float))
         there = np.isfinite(patches).all(axis=1)
         self._held[there] = patches[there]

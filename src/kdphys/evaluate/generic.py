@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,7 @@ def find_recordings(paths: Iterable[str | Path]) -> list[FileSource]:
     """The recordings that files and folders stand for, in order of name; nothing is opened yet.
 
     Args:
-        paths: video files, or folders that hold videos (at any depth) or a ``manifest.csv``.
+        paths: video files, or folders that hold videos or manifests (``manifest.csv``), at any depth.
 
     Returns:
         the subject is the manifest's; without one, every file is taken for a person of its own.
@@ -187,14 +188,30 @@ def _beside(video: Path) -> Path:
 
 
 def _folder(folder: Path) -> list[FileSource]:
-    videos = sorted(p for p in folder.rglob("[!.]*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
-    if not videos:
+    """At any depth, through links, not in hidden folders; a folder with a manifest of its own is read by that."""
+    out: list[FileSource] = []
+    known: set[str] = set()
+    for place, inside, files in os.walk(folder, followlinks=True):
+        here = Path(place)
+        real = os.path.realpath(place)
+        inside[:] = [] if real in known else sorted(name for name in inside if not name.startswith("."))
+        if real in known:
+            continue
+        known.add(real)
+        if (here / MANIFEST).exists():
+            out += _manifest(here / MANIFEST, f"{here.relative_to(folder).as_posix()}/")
+            inside.clear()
+            continue
+        videos = (here / f for f in sorted(files) if not f.startswith(".") and Path(f).suffix.lower() in VIDEO_SUFFIXES)
+        for video in videos:
+            name = video.relative_to(folder).with_suffix("").as_posix()
+            out.append(FileSource(name, name, video, _beside(video)))
+    if not out:
         raise DataError(f"{folder}: no video in this folder and no {MANIFEST}")
-    names = [video.relative_to(folder).with_suffix("").as_posix() for video in videos]
-    return [FileSource(n, n, v, _beside(v)) for n, v in zip(names, videos, strict=True)]
+    return sorted(out, key=lambda source: source.name)
 
 
-def _manifest(path: Path) -> list[FileSource]:
+def _manifest(path: Path, prefix: str = "") -> list[FileSource]:
     names, rows = _table(path)
     if "video" not in names or len(set(names)) < len(names):
         raise DataError(f"{path}: expected columns of different names, 'video' among them, got {', '.join(names)}")
@@ -209,7 +226,7 @@ def _manifest(path: Path) -> list[FileSource]:
         reference = path.parent / cells["reference"] if cells.get("reference") else _beside(video)
         if not reference.exists():
             raise DataError(f"{path}, line {line}: no reference {cells['reference']!r} in {path.parent}")
-        name = cells.get("name") or Path(cells["video"]).with_suffix("").as_posix()
+        name = prefix + (cells.get("name") or Path(cells["video"]).with_suffix("").as_posix())
         fixed = ("video", "reference", "subject", "name")
         conditions = {n: cell for n, cell in cells.items() if n not in fixed and cell}
         out.append(FileSource(cells.get("subject") or name, name, video, reference, conditions))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from kdphys.containers import Frame
 from kdphys.errors import InvalidInputError, OutputError
-from kdphys.files import check_free
+from kdphys.files import check_free, check_other
 from kdphys.streaming import Update
 
 #: Columns of the table.
@@ -46,6 +46,7 @@ class Recorder:
     Args:
         prefix: path without suffix; ".mkv" or ".csv" at its end is taken off.
         force: overwrite files that exist.
+        source: what is measured, if that is a file: it is not overwritten.
 
     Attributes:
         files: that were begun.
@@ -56,7 +57,7 @@ class Recorder:
         OutputError: a file exists or could not be written.
     """
 
-    def __init__(self, prefix: Path, force: bool = False) -> None:
+    def __init__(self, prefix: Path, force: bool = False, source: Path | None = None) -> None:
         suffix = prefix.suffix.lower()
         if suffix in (".mp4", ".mov", ".avi", ".webm", ".m4v", ".ts"):
             raise InvalidInputError(f"{prefix}: recordings are .mkv, which survives a crash; leave the suffix out")
@@ -66,6 +67,8 @@ class Recorder:
             raise OutputError(f"{prefix}: is a folder; a recording needs the beginning of a file name")
         for path in (self._video_path(1), self._table_path()):
             check_free(path, self._force)
+            if source is not None:
+                check_other(path, source)
         try:
             self._stem.parent.mkdir(parents=True, exist_ok=True)
             probe = self._stem.with_name(f".{self._stem.name}.kdphys")

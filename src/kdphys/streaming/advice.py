@@ -14,6 +14,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: A face narrower than this has too few pixels, pixels.
 MIN_FACE_PX = 48.0
+#: Fewer frames a second than any camera gives.
+_ABSURD_FPS = 2.0
 _FOR_REASON = {
     "no face": "no face: look into the camera",
     "too short": "keep still: measuring",
@@ -37,6 +39,9 @@ def advise(vitals: Vitals, box: Floats | None, roi: bool, fps: float) -> tuple[s
         fps: frames a second that come.
     """
     out = []
+    if 0 < fps < _ABSURD_FPS and vitals.reasons:
+        every = f"a frame every {1 / fps:.3g} s"
+        return (f"the camera is too slow, {every}: 8 a second are needed; are their times in seconds?",)
     if box is None and not roi:
         out.append(_FOR_REASON["no face"])
     if "too short" in vitals.reasons and 0 < fps < MIN_FPS:  # too few to begin with

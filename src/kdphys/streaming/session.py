@@ -237,8 +237,9 @@ class Session:
             for tracked in self._tracker.flush():
                 self._take(tracked.frame, tracked.faces)
             if self._signal is not None:
+                face = self._signal.open
                 self._signal.end()
-                self._refresh()
+                self._refresh(face)
         return self.update
 
     def _tick(self, now: float) -> None:
@@ -314,13 +315,13 @@ class Session:
         self._left -= 1
         return True
 
-    def _refresh(self) -> Update:
+    def _refresh(self, face: bool = False) -> Update:
         assert self._signal is not None
         if self._last >= self._next:
             self._next += self._refresh_s * (np.floor((self._last - self._next) / self._refresh_s) + 1)
         self._signal.settle()
         pulse = self._signal.pulse(self._last, self._clock.offset)
-        vitals = self._measure(pulse, self._signal.open)
+        vitals = self._measure(pulse, face or self._signal.open)
         shown = cut(pulse, max(len(pulse.bvp) - round(SHOWN_S * self._fs), 0), len(pulse.bvp))
         fps = len(self._steps) / sum(self._steps) if self._steps else 0.0
         person = self.counts.persons - 1 if self.counts.persons else None

@@ -21,6 +21,8 @@ Floats = NDArray[np.floating[Any]]
 
 #: The shortest stretch that a heart rate is computed on, seconds.
 MIN_HR_S = 6.0
+#: The least time between heart rates, seconds: more would be about the same samples.
+MIN_STEP_S = 0.02
 #: What a window may have found out about its rate, and how near the same rate is, bpm.
 _IMPOSTORS, _SAME_BPM = frozenset({"flickering light", "too much motion"}), 5.0
 #: As many windows that found that out, as a share of those with an answer, and the others are not believed either, for
@@ -105,12 +107,12 @@ def check_windows(window_s: float, step_s: float) -> None:
     """Refuse windows that no heart rate can be computed on.
 
     Raises:
-        InvalidInputError: window below 6 s, or step not positive.
+        InvalidInputError: window below 6 s, or step below 0.02 s.
     """
     if not MIN_HR_S <= window_s < np.inf:
         raise InvalidInputError(f"window must be at least {MIN_HR_S:g} s and finite, got {window_s:g} s")
-    if not 0 < step_s < np.inf:
-        raise InvalidInputError(f"step must be positive and finite, got {step_s:g} s")
+    if not MIN_STEP_S <= step_s < np.inf:
+        raise InvalidInputError(f"step must be at least {MIN_STEP_S:g} s and finite, got {step_s:g} s")
 
 
 def hr_course(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) -> list[HrWindow]:

@@ -19,8 +19,9 @@ BIN_HZ = 0.25 / 60
 #: double; at it, its double and its triple, and so on, with 1 s left to be compared.
 _SAME = (0.36, 0.18, 0.15)
 _ONCE_S, _COMPARED_S = 1.5, 1.0
-#: The past that is known, and the shortest and the longest distance, seconds. (A short loop would be known by heart.)
-_KNOWN_S = ((0.3, 0.25, 1.3), (1.0, 0.5, np.inf))
+#: The past that is known, and the shortest and the longest distance, seconds. (A short loop would be known by heart; a
+#: long one has the heart rate of who is in it.)
+_KNOWN_S = ((0.3, 0.25, 1.3), (1.0, 0.5, 8.0))
 #: Looked for in the window, and in it and what came before it, so long, seconds.
 _REACH_S = 20.0
 #: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
@@ -114,15 +115,18 @@ def _comes_back(
     size = np.linalg.norm(new, axis=1, keepdims=True)
     counts = there[order:, None] & (size > 1e-9)
     new = np.where(counts, new / np.maximum(size, 1e-9), 0.0)
-    last = len(new) - 1 - round(_COMPARED_S * fs)
-    alike = (_autocorrelation(new) / np.maximum(_autocorrelation(counts.astype(np.float64)), 0.5))[: last + 1]
-    if np.isinf(longest_s) and alike[round(_ONCE_S * fs) :].max(initial=0.0) > _SAME[0]:
+    enough = round(_COMPARED_S * fs)
+    last = len(new) - 1 - enough
+    both = np.round(_autocorrelation(counts.astype(np.float64)))
+    alike = np.where(both >= enough, _autocorrelation(new) / np.maximum(both, 1), 0.0)[: last + 1]
+    if alike[round(_ONCE_S * fs) : int(longest_s * fs) + 1].max(initial=0.0) > _SAME[0]:
         return True
     # Quarters of a sample: a loop need not fit the rate.
     longest = min(last / 2, longest_s * fs)
     for period in np.arange(round(4 * shortest_s * fs), 4 * longest + 1) / 4:
         again = alike[np.rint(np.arange(period, last + 0.5, period)).astype(int)]
-        if again.mean() > _SAME[min(len(again), len(_SAME)) - 1]:
+        # The first as well: what comes back after 12 s is no loop of 6.
+        if min(again[0], again.mean()) > _SAME[min(len(again), len(_SAME)) - 1]:
             return True
     return False
 

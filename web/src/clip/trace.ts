@@ -15,6 +15,9 @@ const COLOURS = PLACE + 3;
 const SEEN = COLOURS + 3 * PATCHES;
 const COLUMNS = SEEN + PATCHES;
 
+/** Below this mean difference of two faces, grey levels, the picture before is shown once more. */
+const HELD = 0.05;
+
 /** What was seen beside the pulse, on the pulse's clock; see kdphys/containers.py. */
 export interface Evidence {
   rgb: Float64Array; // T × 3, NaN in gaps
@@ -41,7 +44,8 @@ export class TraceBuilder {
   private readonly filled: Float64Array; // which sample number each row of the ring holds
   private readonly held = new Float64Array(3 * PATCHES);
   private last: { t: number; box: Box } | null = null;
-  private rate: number; // frames a second, by the last step; the first frame has none
+  private rate: number; // new pictures a second, by the last step; the first frame has none
+  private shown: { t: number; face: Float32Array } | null = null; // the last picture that was not the one before
   private stop = 0;
   private unit = 0; // width of the face when it was first seen
   private around = -1; // the last brightness around the face; negative until there is one
@@ -86,7 +90,11 @@ export class TraceBuilder {
       const step = Math.max(t - this.last.t, 1e-3);
       const moved = box.reduce((total, v, k) => total + Math.abs(v - this.last!.box[k]!), 0) / 4;
       motion = moved / Math.max(box[2] - box[0], 1) / step;
-      if (t - this.last.t <= MAX_GAP_S) this.rate = 1 / Math.max(t - this.last.t, 1e-6);
+      if (t - this.last.t > MAX_GAP_S) this.shown = null;
+    }
+    if (!this.shown || difference(face, this.shown.face) > HELD) {
+      if (this.shown) this.rate = 1 / Math.max(t - this.shown.t, 1e-6);
+      this.shown = { t, face };
     }
     this.last = { t, box: [...box] };
     const row = new Float32Array(COLUMNS);
@@ -169,6 +177,12 @@ export class TraceBuilder {
     };
     return { valid, evidence };
   }
+}
+
+function difference(a: Float32Array, b: Float32Array): number {
+  let total = 0;
+  for (let k = 0; k < a.length; k++) total += Math.abs(a[k]! - b[k]!);
+  return total / a.length;
 }
 
 /** Share of the middle of the face that is over-exposed. */

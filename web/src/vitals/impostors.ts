@@ -15,7 +15,7 @@ const REACH_S = 20;
 /** The past that is known, and the shortest and the longest distance, seconds. */
 const KNOWN_S = [
   [0.3, 0.25, 1.3],
-  [1, 0.5, Infinity],
+  [1, 0.5, 8],
 ] as const;
 /** What beats around the face as it does in it is the light: from this share of the swing in the face on, … */
 const LIT = 0.4;
@@ -87,15 +87,17 @@ function comesBack(waves: Float64Array[], there: Float64Array, fs: number, known
   const counts = sizes.map((size, k) => Number(there[order + k]! > 0 && size > 1e-9));
   const cross = autocorrelation(fresh.map((x) => x.map((v, k) => (counts[k] ? v / sizes[k]! : 0))));
   const both = autocorrelation([counts]);
-  const last = n - 1 - Math.round(COMPARED_S * fs);
-  const alike = cross.subarray(0, last + 1).map((v, lag) => v / Math.max(both[lag]!, 0.5));
-  if (longestS === Infinity && alike.subarray(Math.round(ONCE_S * fs)).some((v) => v > SAME[0])) return true;
+  const enough = Math.round(COMPARED_S * fs);
+  const last = n - 1 - enough;
+  const alike = cross.subarray(0, last + 1).map((v, lag) => (Math.round(both[lag]!) >= enough ? v / Math.round(both[lag]!) : 0));
+  if (alike.subarray(Math.round(ONCE_S * fs), Math.trunc(longestS * fs) + 1).some((v) => v > SAME[0])) return true;
   const longest = Math.min(last / 2, longestS * fs);
   // Quarters of a sample: a loop need not fit the rate.
   for (let quarters = Math.round(4 * shortestS * fs); quarters < 4 * longest + 1; quarters++) {
     let [total, count] = [0, 0];
     for (let at = quarters / 4; at < last + 0.5; at += quarters / 4, count++) total += alike[roundHalfEven(at)]!;
-    if (total / count > SAME[count > 2 ? 2 : 1]) return true;
+    const need = SAME[count > 2 ? 2 : 1];
+    if (total / count > need && alike[roundHalfEven(quarters / 4)]! > need) return true;
   }
   return false;
 }

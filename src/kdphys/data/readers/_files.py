@@ -34,26 +34,36 @@ def read_text(path: Path) -> str:
 def read_rows(path: Path, delimiter: str | None = ",") -> Floats:
     """The numbers of a table, shape (rows, columns); a first line of names is skipped, empty cells are NaN.
 
+    So are rows of empty cells (``""``, ``,,``): most labels have no times, and a row less would move all that follow.
+
     Args:
         path: text file.
         delimiter: between cells, or None for blanks.
 
     Raises:
-        DataError: text where a number should be, lines of different length, no numbers.
+        DataError: text where a number should be, lines of different length, an empty line amid them, no numbers.
     """
     lines = read_text(path).splitlines()
     try:
         cells = list(csv.reader(lines, delimiter=delimiter)) if delimiter else [line.split() for line in lines]
     except csv.Error as error:
         raise DataError(f"{path}: not a table ({error}); is the file damaged?") from error
-    numbered = [(k, [c.strip() for c in row]) for k, row in enumerate(cells, 1) if any(c.strip() for c in row)]
+    numbered = [(k, [c.strip() for c in row]) for k, row in enumerate(cells, 1) if row or delimiter]
+    while numbered and not any(numbered[-1][1]):
+        numbered.pop()
+    while numbered and not numbered[0][1]:
+        numbered.pop(0)
     if numbered and not all(_is_number(c) for c in numbered[0][1] if c):
         numbered = numbered[1:]
+    while numbered and not numbered[0][1]:
+        numbered.pop(0)
     if not numbered:
         raise DataError(f"{path}: no numbers in it")
     width = len(numbered[0][1])
     rows = []
     for k, row in numbered:
+        if not row:
+            raise DataError(f'{path}, line {k}: is empty; a value that is not known is nan or ""')
         if len(row) != width:
             raise DataError(f"{path}, line {k}: expected {width} numbers, got {len(row)}; is the file cut off?")
         if not all(_is_number(c) for c in row if c):
