@@ -26,7 +26,7 @@ demo: $(VENV)/.base
 # On all cores at once, and then, one after the other, what runs in real time.
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile -m "not alone"
-	$(BIN)/python -m pytest -q -m alone
+	$(BIN)/python -m pytest -q -m alone tests/live tests/serve tests/web
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check src tests benchmarks tools

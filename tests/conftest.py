@@ -14,12 +14,14 @@ from kdphys.containers import Evidence, Frame, RgbTrace
 ASSETS = Path(kdphys.__file__).parent / "assets"
 #: Folders whose tests need the machine for themselves: cameras, browsers and servers in real time.
 ALONE = ("live", "serve", "web")
+#: Files in them whose tests do not.
+TOGETHER = ("test_guard.py", "test_build.py", "test_vectors.py")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.parent.name in ALONE:
+        if item.path.parent.name in ALONE and item.path.name not in TOGETHER:
             item.add_marker(pytest.mark.alone)
 
 

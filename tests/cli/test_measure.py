@@ -53,8 +53,8 @@ def test_summary_for_a_person(demo_path: Path) -> None:
     assert out.stderr == ""
 
 
-def test_json_keeps_to_its_schema(demo_path: Path, small: Path, grey: Path, tmp_path: Path, command: Command) -> None:
-    one = kdphys("measure", demo_path, "--json", "-")
+def test_json_keeps_to_its_schema(small: Path, grey: Path, tmp_path: Path, command: Command) -> None:
+    one = command("measure", small, "--json", "-")
     document = json.loads(one.stdout)
     jsonschema.validate(document, serialize.schema())
     hr = document["measurements"][0]["heart_rate"]
@@ -115,7 +115,7 @@ def test_batch_loses_nothing(small: Path, grey: Path, tmp_path: Path, command: C
     assert out.stdout.count("x") >= 90, "names are folded, not cut"
     long.unlink()
     short.unlink()
-    assert command("measure", folder, "-q").returncode == 3
+    assert command("measure", folder, "-q", "-m", "pos").returncode == 3
 
 
 @pytest.mark.parametrize("option", ["--json", "--csv", "--bvp", "--plot"])
@@ -126,9 +126,17 @@ def test_existing_output_is_kept_without_force(option: str, small: Path, tmp_pat
     assert out.returncode == 2
     assert "--force" in out.stderr
     assert target.read_text() == "precious"
-    assert command("measure", small, option, target, "--force", "-q").returncode == 0
-    assert target.read_bytes() != b"precious"
     assert list(tmp_path.iterdir()) == [target], "nothing half-written beside it"
+
+
+def test_force_overwrites_all(small: Path, tmp_path: Path, command: Command) -> None:
+    targets = {option: tmp_path / f"out{option}.png" for option in ("--json", "--csv", "--bvp", "--plot")}
+    for target in targets.values():
+        target.write_text("precious")
+    options = [word for pair in targets.items() for word in pair]
+    assert command("measure", small, *options, "--force", "-q").returncode == 0
+    assert all(target.read_bytes() != b"precious" for target in targets.values())
+    assert set(tmp_path.iterdir()) == set(targets.values()), "nothing half-written beside them"
 
 
 def test_unwritable_output_is_refused_before_measuring(demo_path: Path, tmp_path: Path, command: Command) -> None:
@@ -337,5 +345,5 @@ def test_images_without_times_need_their_rate(small: Path, tmp_path: Path, comma
     assert "--fs" in out.stderr
     out = command("measure", tmp_path, "--fs", "30", "--json", "-")
     assert out.returncode == 0
-    truth = json.loads(kdphys("measure", small, "--json", "-").stdout)["measurements"][0]["heart_rate"]["value"]
+    truth = json.loads(command("measure", small, "--json", "-").stdout)["measurements"][0]["heart_rate"]["value"]
     assert json.loads(out.stdout)["measurements"][0]["heart_rate"]["value"] == pytest.approx(truth, abs=1.5)

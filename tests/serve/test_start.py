@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -156,3 +157,17 @@ def test_two_signals_end_at_once_and_a_killed_server_leaves_broken_for_long(
         until(lambda: not any(Path(f"/proc/{pid}/stat").exists() for pid in children) or None)
         assert list(folder.glob("kdphys-*")) == []
     assert not re.search("Traceback(?!.*KeyboardInterrupt)", server.log(), re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"proxy": "localhost"}, "a proxy is an IP address"),
+        ({"allowed_hosts": ("pulse.example.org:443",)}, "no scheme and no port"),
+        ({"allowed_hosts": ("https://pulse.example.org",)}, "no scheme and no port"),
+    ],
+)
+def test_what_would_never_match_is_refused(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidInputError, match=words):
+        Settings(token=TOKEN, **options)
+    Settings(token=TOKEN, proxy="10.0.0.0/8, ::1", allowed_hosts=("::1", "pulse.example.org"))

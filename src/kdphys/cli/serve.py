@@ -78,7 +78,7 @@ def serve(
         host=host,
         port=port,
         token=token,
-        cors=tuple(cors or ()),
+        cors=tuple(origin.lower() for origin in cors or ()),
         allowed_hosts=tuple(name.lower() for name in allowed_host or ()),
         proxy=proxy,
         max_streams=max_streams,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 from kdphys.errors import InvalidInputError
@@ -118,6 +118,16 @@ class Settings:
                 raise InvalidInputError(
                     f"an origin looks like 'https://example.org' or 'http://localhost:3000', got {origin!r}"
                 )
+        for name in self.allowed_hosts:
+            if "/" in name or (":" in name and not _is_address(name)):
+                raise InvalidInputError(
+                    f"a host's name has no scheme and no port, as in 'pulse.example.org', got {name!r}"
+                )
+        for place in filter(None, self.proxy.split(",")):
+            if place.strip() != "*" and not _is_network(place.strip()):
+                raise InvalidInputError(
+                    f"a proxy is an IP address or a network, such as 127.0.0.1, got {place.strip()!r}"
+                )
         if self.token is not None:
             if (
                 len(self.token) < MIN_TOKEN
@@ -154,6 +164,22 @@ def is_loopback(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost"
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(name: str) -> bool:
+    try:
+        ip_network(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _at_least(name: str, value: float, least: float) -> None:
