@@ -1,7 +1,7 @@
 """Loops of living faces through an encoder: ``python benchmarks/loops.py [BENCH]``.
 
 A second or a few of a face, over and over, has a perfect rhythm that is no heart's: the right answer is none. Made of
-the bundled clip, of the real face and, of a rendered benchmark (``kdphys synth --preset bench``), of ten clips, with
+the bundled clip, of the real face and, of a rendered benchmark (``kdphys synth --preset bench``), of six clips, with
 H.264 at two bit rates; measured like any file, with the student. In the first row nothing is repeated.
 """
 
@@ -30,7 +30,7 @@ def sources(bench: Path | None) -> list[Path]:
         out.append(faces.ROOT / "video.mp4")
     if bench is not None:
         clips = sorted(p for p in bench.iterdir() if p.suffix in (".mp4", ".avi"))
-        out += clips[:: max(len(clips) // 10, 1)][:10]
+        out += clips[:: max(len(clips) // 6, 1)][:6]
     return out
 
 

@@ -53,7 +53,6 @@ def measure(
     at least one video; 130 stopped by Ctrl-C (what was read so far is reported as partial). Not a medical device.
     """
     from kdphys.cli import output
-    from kdphys.errors import KDPhysError
     from kdphys.pipeline import DEFAULT_METHOD
     from kdphys.pulse.estimate import load_method
 
@@ -70,11 +69,7 @@ def measure(
     failed: dict[str, str] = {}
     stopped = False
     if len(files) == 1:
-        try:
-            done[str(files[0])] = output.run_one(files[0], chosen, options, fs=fs, show=not quiet)
-        except (KDPhysError, OSError) as error:
-            output.write(targets, done, {str(files[0]): str(error)}, force)
-            raise
+        done[str(files[0])] = output.run_one(files[0], chosen, options, fs=fs, show=not quiet)
     else:
         stopped = output.run_many(
             files, chosen, options, done, failed, fs=fs, show=not quiet, portraits=plot is not None
