@@ -15,6 +15,7 @@ from kdphys.clip.crop import BOX_SCALE
 from kdphys.clip.crowd import MIN_FACE_S, Collector, Crowd, Sink
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace, Video
+from kdphys.dsp import MAX_GAP_S
 from kdphys.errors import InvalidInputError, VideoError
 from kdphys.face.detect import FaceDetector
 from kdphys.face.track import FaceTracker
@@ -186,7 +187,7 @@ def extract(
         notes.append(f"{who} seen for {sum(others):.0f} s and not measured: --faces all does (faces='all')")
     if brief:
         notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {MIN_FACE_S:g} s left out")
-    if n > 1 and last - first > 0.5 * (n - 1):
+    if n > 1 and last - first > MAX_GAP_S * (n - 1):
         notes.append(f"a frame every {(last - first) / (n - 1):.3g} s: are their times in seconds?")
     return Extraction(persons, n, n_face, (float(first), float(last)), tuple(notes), interrupted, clock)
 

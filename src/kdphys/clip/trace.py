@@ -17,7 +17,7 @@ Floats = NDArray[np.floating[Any]]
 
 _PATCHES = GRID * GRID
 #: Below this mean difference of two faces, grey levels, the picture before is shown once more: it is not a new one.
-_HELD = 0.05
+_SHOWN_AGAIN = 0.05
 #: Where the place of the face (x, y, half its width) and the colours of the patches are in a row; mean R, G, B, luma,
 #: clipped share, motion, surround, rate come first.
 PLACE = slice(8, 11)
@@ -106,7 +106,7 @@ class TraceBuilder:
             motion = float(np.abs(np.asarray(box) - before).mean()) / side / max(t - last, 1e-3)
             if t - last > MAX_GAP_S:
                 self._new = None
-        if self._new is None or float(np.abs(face - self._new[1]).mean()) > _HELD:
+        if self._new is None or float(np.abs(face - self._new[1]).mean()) > _SHOWN_AGAIN:
             self._rate = self._rate if self._new is None else 1.0 / max(t - self._new[0], 1e-6)
             self._new = t, face
         self._last = (t, np.array(box, float))

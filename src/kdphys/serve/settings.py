@@ -119,15 +119,17 @@ class Settings:
                     f"an origin looks like 'https://example.org' or 'http://localhost:3000', got {origin!r}"
                 )
         for name in self.allowed_hosts:
-            if "/" in name or (":" in name and not _is_address(name)):
+            if "/" in name or "[" in name or name.count(":") == 1:  # an IPv6 address has more
                 raise InvalidInputError(
                     f"a host's name has no scheme and no port, as in 'pulse.example.org', got {name!r}"
                 )
-        for place in filter(None, self.proxy.split(",")):
-            if place.strip() != "*" and not _is_network(place.strip()):
+        for place in filter(None, map(str.strip, self.proxy.split(","))):
+            try:
+                ip_network("::/0" if place == "*" else place)
+            except ValueError:
                 raise InvalidInputError(
-                    f"a proxy is an IP address or a network, such as 127.0.0.1, got {place.strip()!r}"
-                )
+                    f"a proxy is an IP address or a network, such as 127.0.0.1, got {place!r}"
+                ) from None
         if self.token is not None:
             if (
                 len(self.token) < MIN_TOKEN
@@ -164,22 +166,6 @@ def is_loopback(name: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return name == "localhost"
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_network(name: str) -> bool:
-    try:
-        ip_network(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _at_least(name: str, value: float, least: float) -> None:

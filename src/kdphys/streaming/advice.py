@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.dsp import MAX_GAP_S
 from kdphys.vitals.quality import MIN_FPS
 from kdphys.vitals.result import Vitals
 
@@ -14,8 +15,6 @@ Floats = NDArray[np.floating[Any]]
 
 #: A face narrower than this has too few pixels, pixels.
 MIN_FACE_PX = 48.0
-#: Fewer frames a second than any camera gives.
-_ABSURD_FPS = 2.0
 _FOR_REASON = {
     "no face": "no face: look into the camera",
     "too short": "keep still: measuring",
@@ -39,7 +38,7 @@ def advise(vitals: Vitals, box: Floats | None, roi: bool, fps: float) -> tuple[s
         fps: frames a second that come.
     """
     out = []
-    if 0 < fps < _ABSURD_FPS and vitals.reasons:
+    if 0 < fps < 1 / MAX_GAP_S and vitals.reasons:
         every = f"a frame every {1 / fps:.3g} s"
         return (f"the camera is too slow, {every}: 8 a second are needed; are their times in seconds?",)
     if box is None and not roi:

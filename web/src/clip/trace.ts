@@ -16,7 +16,7 @@ const SEEN = COLOURS + 3 * PATCHES;
 const COLUMNS = SEEN + PATCHES;
 
 /** Below this mean difference of two faces, grey levels, the picture before is shown once more. */
-const HELD = 0.05;
+const SHOWN_AGAIN = 0.05;
 
 /** What was seen beside the pulse, on the pulse's clock; see kdphys/containers.py. */
 export interface Evidence {
@@ -92,7 +92,7 @@ export class TraceBuilder {
       motion = moved / Math.max(box[2] - box[0], 1) / step;
       if (t - this.last.t > MAX_GAP_S) this.shown = null;
     }
-    if (!this.shown || difference(face, this.shown.face) > HELD) {
+    if (!this.shown || difference(face, this.shown.face) > SHOWN_AGAIN) {
       if (this.shown) this.rate = 1 / Math.max(t - this.shown.t, 1e-6);
       this.shown = { t, face };
     }

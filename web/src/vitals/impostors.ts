@@ -30,6 +30,7 @@ const GREY = 0.05;
 const COLOURED = 3;
 /** Up to this share of a window may be missing: it is bridged. */
 export const MISSING = 0.15;
+
 /** Why the beat at `f0` (Hz) is none of a heart, or null. */
 export function impostor(
   evidence: Evidence,
@@ -114,11 +115,13 @@ function unforeseen(waves: Float64Array[], order: number): Float64Array[] {
     weights = [...weights.map((w, j) => w - k * weights[m - 2 - j]!), k];
     error *= 1 - k * k;
   }
-  return waves.map((x) => Float64Array.from({ length: n - order }, (_, t) => {
-    let value = x[order + t]!;
-    for (let j = 0; j < order; j++) value -= weights[j]! * x[order + t - 1 - j]!;
-    return value;
-  }));
+  return waves.map((x) =>
+    Float64Array.from({ length: n - order }, (_, t) => {
+      let value = x[order + t]!;
+      for (let j = 0; j < order; j++) value -= weights[j]! * x[order + t - 1 - j]!;
+      return value;
+    }),
+  );
 }
 
 /** Series with what is missing in any of them bridged by straight lines; null where too much is missing. */

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -43,20 +44,15 @@ def read_rows(path: Path, delimiter: str | None = ",") -> Floats:
     Raises:
         DataError: text where a number should be, lines of different length, an empty line amid them, no numbers.
     """
-    lines = read_text(path).splitlines()
+    lines = read_text(path).rstrip().splitlines()
     try:
         cells = list(csv.reader(lines, delimiter=delimiter)) if delimiter else [line.split() for line in lines]
     except csv.Error as error:
         raise DataError(f"{path}: not a table ({error}); is the file damaged?") from error
     numbered = [(k, [c.strip() for c in row]) for k, row in enumerate(cells, 1) if row or delimiter]
-    while numbered and not any(numbered[-1][1]):
-        numbered.pop()
-    while numbered and not numbered[0][1]:
-        numbered.pop(0)
+    numbered = list(dropwhile(_is_blank, numbered))
     if numbered and not all(_is_number(c) for c in numbered[0][1] if c):
-        numbered = numbered[1:]
-    while numbered and not numbered[0][1]:
-        numbered.pop(0)
+        numbered = list(dropwhile(_is_blank, numbered[1:]))
     if not numbered:
         raise DataError(f"{path}: no numbers in it")
     width = len(numbered[0][1])
@@ -70,6 +66,10 @@ def read_rows(path: Path, delimiter: str | None = ",") -> Floats:
             raise DataError(f"{path}, line {k}: expected numbers, got {','.join(row)[:60]!r}")
         rows.append([float(c) if c else np.nan for c in row])
     return np.array(rows, dtype=np.float64)
+
+
+def _is_blank(line: tuple[int, list[str]]) -> bool:
+    return not line[1]
 
 
 def read_column(path: Path, column: int = 0, delimiter: str | None = ",") -> Floats:
