@@ -47,6 +47,9 @@ def test_says_what_is_missing(command: Command, weights: Path, tmp_path: Path) -
     done = command("export", weights, "--format", "tflite", cwd=tmp_path)
     assert done.returncode == 2
     assert "only 'onnx'" in done.stderr
+    done = command("export", "teacher", "--stream", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "only a student has a streaming graph" in done.stderr
     done = command("export", weights, "--out", "mine", cwd=tmp_path)
     assert done.returncode == 2
     assert "ends in .onnx" in done.stderr

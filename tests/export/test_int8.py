@@ -55,6 +55,22 @@ def test_the_reference_of_the_crops_is_that_of_the_stretch(student: Exported, be
     assert sample.ref_bpm == pytest.approx(72.0, abs=1.0)
 
 
+def test_the_reference_is_the_one_that_evaluation_uses(student: Exported, bench: Path, tmp_path: Path) -> None:
+    """Readings that the device did not take are no heart rates, and a wave speaks before them."""
+    crops = Crops(bench, Engine(student.clip.read_bytes(), "it").spec, tmp_path / "cache")
+    readings = [(t, 0 if t % 3 == 0 else 80) for t in range(13)]
+    (bench / "demo.csv").write_text("time,hr_bpm\n" + "".join(f"{t},{hr}\n" for t, hr in readings))
+    (sample,) = crops
+    assert sample.ref_bpm == 80.0
+    waves = (f"{k / 30:.4f},{np.sin(2 * np.pi * 1.1 * k / 30):.5f},80\n" for k in range(400))
+    (bench / "demo.csv").write_text("time,bvp,hr_bpm\n" + "".join(waves))
+    (sample,) = crops
+    assert sample.ref_bpm == pytest.approx(66.0, abs=0.3)
+    (bench / "demo.csv").write_text("time,resp\n0,1\n1,2\n")
+    with pytest.raises(DataError, match=r"demo\.csv: no reference: expected a 'bvp' wave"):
+        list(crops)
+
+
 def test_a_folder_without_faces_is_no_benchmark(student: Exported, bench: Path, tmp_path: Path) -> None:
     (bench / "demo.csv").write_text("time,hr_bpm\n100.0,70\n101.0,70\n")
     with pytest.raises(DataError, match="no recording with 6 s of face and a reference"):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kdphys.cli.progress import progress
 from kdphys.files import check_free, whole
 
 if TYPE_CHECKING:
@@ -103,30 +102,13 @@ def check(
     reader = load_reader(name)
     if json not in ("", "-"):
         check_free(Path(json), force)
-    with _progress() as tell:
+    with progress("checking") as tell:
         report = check_dataset(reader, path, decode=decode, partial=partial, progress=tell)
     if json:
         _write_json(json, report.to_json(), force)
     if json != "-":
         _table(report)
     raise typer.Exit(0 if report.ok else EXIT_BAD)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int, str], None] | None]:
-    """A bar on standard error when a person is watching: gives a function (done, total, name), or None."""
-    import sys
-
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("checking"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[take]}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, take="")
-        yield lambda done, total, take: progress.update(task, completed=done, total=total, take=take)
 
 
 def _table(report: CheckReport) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kdphys.cli.progress import progress
 from kdphys.errors import InvalidInputError, MissingExtraError
 from kdphys.files import check_free
 
@@ -43,6 +44,7 @@ def export(
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
     from kdphys.pulse.engines import STREAM_SUFFIX
+    from kdphys.vitals.heart_rate import MIN_HR_S
 
     model, saved = load_weights(weights)
     name, hashed = saved.spec.name, saved.spec.sha256
@@ -51,6 +53,8 @@ def export(
         raise InvalidInputError(f"--out: expected a name that ends in .onnx, by which it is known later, got {path}")
     live, small = path.with_name(f"{path.stem}{STREAM_SUFFIX}.onnx"), path.with_name(f"{path.stem}-int8.onnx")
     stream = stream if stream is not None else saved.model == "student"
+    if stream and saved.model != "student":
+        raise InvalidInputError(f"--stream: {name} is a {saved.model}; only a student has a streaming graph")
     for file, wanted in ((path, True), (live, stream), (small, int8)):  # before any work
         if wanted:
             check_free(file, force)
@@ -64,7 +68,9 @@ def export(
     if int8 and bench is not None:
         from kdphys.export.int8 import export_int8
 
-        result = export_int8(path, small, bench, force=force)
-        tell(
-            small, f"{result.int8_mae_bpm:.2f} bpm off over {result.recordings} recordings, {result.mae_bpm:.2f} before"
-        )
+        with progress("judging in 8 bits") as show:
+            result = export_int8(path, small, bench, force=force, progress=show)
+        judged = f"{result.recordings} recordings"
+        if result.left_out:
+            judged += f" ({result.left_out} without {MIN_HR_S:g} s of face and reference left out)"
+        tell(small, f"{result.int8_mae_bpm:.2f} bpm off over {judged}, {result.mae_bpm:.2f} before")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from kdphys.cli.progress import progress
 
 #: Some recordings were refused; the others are in the store.
 EXIT_REFUSED = 1
@@ -47,12 +47,11 @@ def prepare(
     dataset = called or name
     splits = (read_manifest(out) or {}).get("splits")
     before: list[int] = []
-    with _progress(dataset, quiet) as show:
+    with progress(dataset, quiet) as show:
 
         def tell(done: int, total: int, take: str) -> None:
             before.append(done)
-            if show is not None:
-                show(done, total, take)
+            show(done, total, take)
 
         manifest = work.prepare(
             sources,
@@ -88,26 +87,3 @@ def _find(name: str, path: Path) -> Any:
     from kdphys.data.readers import load_reader
 
     return load_reader(name).find(path)
-
-
-@contextmanager
-def _progress(dataset: str, quiet: bool) -> Iterator[Callable[[int, int, str], None] | None]:
-    """A bar on standard error when a person is watching: gives a function (done, total, name), or None."""
-    import sys
-
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn(dataset),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[take]}"),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None, take="")
-        yield lambda done, total, take: bar.update(task, completed=done, total=total, take=take)

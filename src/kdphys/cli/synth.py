@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from kdphys.cli.progress import progress
 from kdphys.files import check_free
 
 
@@ -45,14 +45,14 @@ def synth(
         raise InvalidInputError("nothing to write: name a folder with --out, or a picture with --contact-sheet")
     if textures is not None and preset != "videos":
         raise InvalidInputError(f"--textures: the people of --preset {preset} have none")
-    with _progress("casting heads (once)") as tell:
+    with progress("casting heads (once)") as tell:
         load_bank(BENCH_BANK if preset == "bench" else None, tell)
     if contact_sheet is not None:
         sheet.contact_sheet(contact_sheet, count or 64, seed, textures)
         typer.echo(f"{contact_sheet}")
         return
     assert out is not None
-    with _progress("writing clips") as tell:
+    with progress("writing clips") as tell:
         _write(preset, out, count, seed, seconds, textures, force, tell)
 
 
@@ -78,34 +78,16 @@ def _write(
         typer.echo(f"{result.video}: {result.frames} frames, {result.hr_bpm:.1f} bpm")
         return
     if preset == "bench":
-        typer.echo(f"{write_bench(out, count or 240, seed, tell)}")
+        typer.echo(f"{write_bench(out, count or 240, seed, tell, force=force)}")
         return
     skins = len(skin_textures(textures))
     for name in (f"{k:04d}{suffix}" for k in range(count or 1) for suffix in (".mp4", ".avi")):
         check_free(out / name, force)
     for k in range(count or 1):
         scene = sample_scene(clip_seed(seed, k), codec_share=1.0, textures=skins)
-        suffix = ".avi" if scene.codec.kind == "mjpeg" else ".mp4"
+        suffix, other = (".avi", ".mp4") if scene.codec.kind == "mjpeg" else (".mp4", ".avi")
+        (out / f"{k:04d}{other}").unlink(missing_ok=True)  # overwritten, too: the new reference is not its
         result = render_video(scene, out / f"{k:04d}{suffix}", seconds, textures=textures)
         rate = f"{result.hr_bpm:.1f} bpm" if scene.pulse.present else "no pulse"
         typer.echo(f"{result.video}: {rate}, " + ", ".join(f"{a} {b}" for a, b in scene.tags.items() if a != "pulse"))
         tell(k + 1, count or 1)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error that appears with the first step and only when a person is watching."""
-    import sys
-
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
-        tasks: list[object] = []
-
-        def tell(done: int, total: int) -> None:
-            if not tasks:
-                tasks.append(bar.add_task(what, total=total))
-            bar.update(tasks[0], completed=done, total=total)  # type: ignore[arg-type]
-
-        yield tell

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from kdphys.containers import Recording
 from kdphys.dsp import runs
-from kdphys.errors import DataError, KDPhysError
+from kdphys.errors import DataError, InvalidInputError, KDPhysError
 from kdphys.evaluate.generic import find_recordings
+from kdphys.evaluate.protocols import Reference
 from kdphys.export.graph import pack
 from kdphys.files import check_free, whole
 from kdphys.pipeline import extract_clip
@@ -43,7 +44,7 @@ class Sample:
 
     Args:
         rgb: float32 (T, S, S, 3).
-        ref_bpm: mean heart rate over it.
+        ref_bpm: heart rate over it, by the protocol that ``kdphys evaluate`` uses.
     """
 
     rgb: NDArray[np.float32]
@@ -56,15 +57,14 @@ class Int8Result:
 
     Args:
         mae_bpm, int8_mae_bpm: mean absolute error of the heart rate over whole recordings, before and after.
-        recordings: how many.
-        bytes, int8_bytes: sizes of the files.
+        recordings: how many have a face and a reference long enough.
+        left_out: how many have not.
     """
 
     mae_bpm: float
     int8_mae_bpm: float
     recordings: int
-    bytes: int
-    int8_bytes: int
+    left_out: int
 
 
 def export_int8(
@@ -113,7 +113,7 @@ def export_int8(
         )
     with whole(path) as part:
         part.write_bytes(quantised)
-    return Int8Result(before, after, len(errors), len(content), len(quantised))
+    return Int8Result(before, after, len(errors), len(crops) - len(errors))
 
 
 def quantise(content: bytes, clips: Sequence[NDArray[np.float32]]) -> bytes:
@@ -197,31 +197,28 @@ class Crops:
         source, spec = self._sources[k], self._spec
         stat = source.video.stat()
         key = f"{source.video.resolve()} {stat.st_size} {stat.st_mtime_ns} {spec.size} {spec.fs} {spec.box_scale}"
-        file = self._cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+        file = self._cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}-crops.npz"
+        recording = source.open()
         if not file.exists():
-            self._cache.mkdir(parents=True, exist_ok=True)
-            rgb, ref = self._read(source.open())
-            part = file.with_suffix(".part.npz")
-            np.savez(part, rgb=np.round(rgb * 256).astype(np.uint16), ref=ref)  # 0–255 in steps of 1/256
-            part.replace(file)
+            rgb, span = self._read(recording)
+            with whole(file) as part:  # 0–255 in steps of 1/256
+                np.savez(part, rgb=np.round(rgb * 256).astype(np.uint16), span=span)
         with np.load(file) as saved:
-            rgb, ref = saved["rgb"].astype(np.float32) / 256, float(saved["ref"])
-        usable = len(rgb) >= MIN_HR_S * spec.fs and np.isfinite(ref)
-        return Sample(rgb, ref) if usable else None
+            rgb, (t0, t1) = saved["rgb"].astype(np.float32) / 256, (float(t) for t in saved["span"])
+        if len(rgb) < MIN_HR_S * spec.fs:
+            return None
+        try:
+            ref = Reference(recording.references.get("bvp"), recording.references.get("hr_bpm")).hr(t0, t1)
+        except InvalidInputError as error:
+            raise DataError(f"{source.reference}: {error}") from error
+        return None if ref is None else Sample(rgb, ref)
 
-    def _read(self, recording: Recording) -> tuple[NDArray[np.float32], float]:
-        """The longest stretch with a face, and the mean reference over it; empty, NaN where there is none."""
+    def _read(self, recording: Recording) -> tuple[NDArray[np.float32], tuple[float, float]]:
+        """The longest stretch with a face and its times, seconds; empty where there is none."""
         spec = self._spec
         clip = extract_clip(recording.video, spec.size, spec.fs, spec.box_scale)
         if clip is None or not clip.valid.any():
-            return np.empty((0, spec.size, spec.size, 3), np.float32), np.nan
+            return np.empty((0, spec.size, spec.size, 3), np.float32), (0.0, 0.0)
         run = max(runs(clip.valid), key=lambda r: r.stop - r.start)
-        references, times = recording.references, clip.times[run]
-        if "hr_bpm" in references:
-            rates = references["hr_bpm"].at(times)
-            ref = float(np.nanmean(rates)) if np.isfinite(rates).any() else np.nan
-        else:
-            wave = references["bvp"].at(times)
-            known = np.isfinite(wave)
-            ref = heart_rate(wave[known], spec.fs) if known.sum() >= MIN_HR_S * spec.fs else np.nan
-        return clip.rgb[run], ref
+        times = clip.times[run]
+        return clip.rgb[run], (float(times[0]), float(times[-1]) + 1 / spec.fs)

@@ -31,6 +31,12 @@ def test_clips_and_contact_sheet(app: typer.Typer, tmp_path: Path) -> None:
     assert len([p for p in out.iterdir() if p.suffix in (".mp4", ".avi")]) == 2
     again = CliRunner().invoke(app, ["--out", str(out), "--count", "1", "--seconds", "1"])
     assert "exists already" in str(again.exception)
+    # The same number with another person's codec has another suffix: forced, no video stays beside the new reference.
+    before = {p.stem: p.suffix for p in out.iterdir() if p.suffix in (".mp4", ".avi")}
+    (out / f"0000{'.avi' if before['0000'] == '.mp4' else '.mp4'}").write_bytes(b"of an earlier run")
+    again = CliRunner().invoke(app, ["--out", str(out), "--count", "1", "--seconds", "1", "--seed", "3", "--force"])
+    assert again.exit_code == 0, again.output
+    assert {p.stem: p.suffix for p in out.iterdir() if p.suffix in (".mp4", ".avi")} == before
     sheet = tmp_path / "sheet.png"
     result = CliRunner().invoke(app, ["--contact-sheet", str(sheet), "--count", "5"])
     assert result.exit_code == 0, result.output

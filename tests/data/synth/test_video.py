@@ -142,3 +142,5 @@ def test_the_benchmark_resumes_and_can_be_evaluated(
     monkeypatch.setattr(presets, "bench_scenes", lambda count, seed: ((n, replace(s, seed=1)) for n, s in scenes))
     with pytest.raises(OutputError, match="another set"):
         presets.write_bench(tmp_path, 2, jobs=1)
+    presets.write_bench(tmp_path, 2, jobs=1, force=True)
+    assert {json.loads(p.read_text())["scene"]["seed"] for p in tmp_path.glob("*.json")} == {1}

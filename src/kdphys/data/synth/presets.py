@@ -131,9 +131,14 @@ def bench_scenes(count: int = 240, seed: int = 0) -> Iterator[tuple[str, Scene]]
 
 
 def write_bench(
-    folder: Path, count: int = 240, seed: int = 0, progress: Callable[[int, int], None] | None = None, jobs: int = 0
+    folder: Path,
+    count: int = 240,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    jobs: int = 0,
+    force: bool = False,
 ) -> Path:
-    """Write the benchmark: videos, references, recipes, ``manifest.csv``; clips that are there are not redone.
+    """Write the benchmark: videos, references, recipes, ``manifest.csv``; clips that are there stay.
 
     ``manifest.csv`` is what ``kdphys evaluate FOLDER`` reads; clips of people without a pulse, for which the right
     answer is none, are in ``no-pulse.csv``.
@@ -144,6 +149,7 @@ def write_bench(
         seed: 0 is the published set.
         progress: called with (done, in all).
         jobs: processes; as many as there are processors when 0.
+        force: make clips anew that are there.
 
     Returns:
         the manifest: name, files, subject, conditions.
@@ -162,11 +168,13 @@ def write_bench(
     jobs = min(jobs or os.cpu_count() or 1, count)
     if jobs == 1:
         for name, scene in scenes:
-            rows.append(_bench_clip(folder, name, scene))
+            rows.append(_bench_clip(folder, force, name, scene))
             tell(len(rows), count)
     else:
         with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            for row in pool.map(_bench_clip, itertools.repeat(folder), *zip(*scenes, strict=True)):
+            for row in pool.map(
+                _bench_clip, itertools.repeat(folder), itertools.repeat(force), *zip(*scenes, strict=True)
+            ):
                 rows.append(row)
                 tell(len(rows), count)
     # What has no pulse has no error either: those clips are listed apart.
@@ -178,11 +186,11 @@ def write_bench(
     return folder / "manifest.csv"
 
 
-def _bench_clip(folder: Path, name: str, scene: Scene) -> dict[str, object]:
+def _bench_clip(folder: Path, force: bool, name: str, scene: Scene) -> dict[str, object]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     path = folder / (name + (".avi" if scene.codec.kind == "mjpeg" else ".mp4"))
-    if not path.exists():
+    if force or not path.exists():
         render_video(scene, path, BENCH_SECONDS, *BENCH_PICTURE)
     document = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     if document["scene"]["seed"] != scene.seed:

@@ -95,6 +95,7 @@ def render_video(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         encode(composer.frames(), str(written), scene.codec, scene.camera.fps)
+        path.unlink(missing_ok=True)  # an older one: what follows is not its reference
         _write_reference(path.with_suffix(".csv"), tracks)
         hr = tracks.heart.hr_bpm(0.0, float(tracks.times[-1]))
         document = {
