@@ -272,7 +272,7 @@ def test_wrong_options(six: Path, store: Path, tmp_path: Path) -> None:
     for options in ({"size": 4}, {"dtype": "float32"}, {"fs": 0}, {"workers": 0}):
         with pytest.raises(InvalidInputError, match=next(iter(options))):
             prepare(takes, "ubfc-phys", tmp_path / "s", whole_picture, **options)  # type: ignore[arg-type]
-    with pytest.raises(InvalidInputError, match="share their name"):
+    with pytest.raises(InvalidInputError, match=r"a name of its own, got 's1_T1' \(2 times\)"):
         prepare([*takes, takes[0]], "ubfc-phys", tmp_path / "s", whole_picture)
     with pytest.raises(DataError, match="choose another folder"):
         prepare(takes, "ubfc-phys", store, whole_picture, size=20)

@@ -267,6 +267,16 @@ def test_readings_outside_what_a_heart_does(name: str, copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["vipl-hr"])
+def test_decimal_commas_are_no_whole_numbers_and_spo2_may_be_missing(name: str, copy: Path) -> None:
+    folder = copy / "data/p12/v7/source3"
+    (folder / "gt_SpO2.csv").unlink()
+    report = load_reader(name).check(copy, partial=True)
+    assert report.ok, report.bad
+    write_lines(folder / "gt_HR.csv", ["HR", *["84,5"] * 6])
+    assert "expected one number a line, got 2; have its decimals a comma?" in _damaged(name, copy)
+
+
+@pytest.mark.parametrize("name", ["vipl-hr"])
 def test_frame_times_beside_a_video_of_another_length(name: str, copy: Path) -> None:
     path = copy / "data/p12/v7/source3/time.txt"
     stamps = path.read_text().split()

@@ -108,8 +108,13 @@ def test_split_is_written_and_kept(folder, tmp_path):
     split = tmp_path / "split.json"
     split.write_text('{"train": ["anna"], "test": ["bert"]}', encoding="utf-8")
     got = run(folder, "--roi", "full", "--split", split)
-    assert got.exit_code == 2
-    assert "failed a: subject 'anna' is not in the split's test part" in got.stderr
+    assert got.exit_code == 0, got.output
+    assert "left out: 1 recordings of persons outside the part 'test'" in got.stderr
+    assert "1/1 b" in got.stderr
     assert "- test (1): bert" in got.stdout
+    split.write_text('{"train": ["anna"], "test": ["bert", "bret"]}', encoding="utf-8")
+    assert "no recording of bret, who are in the part 'test'" in run(folder, "--roi", "full", "--split", split).stderr
+    split.write_text('{"train": ["anna"], "test": ["bret"]}', encoding="utf-8")
+    assert "there are recordings of anna, bert" in str(run(folder, "--split", split).exception)
     split.write_text("[1]", encoding="utf-8")
     assert "expected an object of lists" in str(run(folder, "--split", split).exception)

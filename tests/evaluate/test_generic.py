@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -51,6 +52,24 @@ def test_manifest_names_subjects_and_conditions(tmp_path):
     one, two = find_recordings([tmp_path])
     assert (one.name, one.subject, one.conditions) == ("v/1", "anna", {"light": "low", "skin": "5"})
     assert (two.subject, two.conditions, two.reference) == ("bert", {"light": "high"}, tmp_path / "other.csv")
+
+
+def test_folders_of_images_keep_their_dots_and_get_their_rate(tmp_path):
+    for take in ("take.1", "take.2"):
+        (tmp_path / take).mkdir()
+        for k in range(3):
+            cv2.imwrite(str(tmp_path / take / f"{k}.png"), np.full((16, 16, 3), 90, np.uint8))
+        put(tmp_path / f"{take}.csv", GOOD)
+    manifest = put(tmp_path / "manifest.csv", "video,subject,fs,light\ntake.1,anna,25,low\ntake.2,anna,50,low\n")
+    found = find_recordings([tmp_path])
+    assert [(s.name, s.reference.name, s.conditions) for s in found] == [
+        ("take.1", "take.1.csv", {"light": "low"}),
+        ("take.2", "take.2.csv", {"light": "low"}),
+    ]
+    assert [[f.t for f in s.open().video] for s in found] == [[0.0, 0.04, 0.08], [0.0, 0.02, 0.04]]
+    manifest.write_text("video,fs\ntake.1,fast\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"manifest\.csv, line 2: fs is 'fast', not a number"):
+        find_recordings([tmp_path])
 
 
 def test_folders_below_have_manifests_links_and_secrets_of_their_own(tmp_path):

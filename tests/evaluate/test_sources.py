@@ -89,8 +89,9 @@ def test_a_public_data_set(tmp_path: Path) -> None:
     split = tmp_path / "split.json"  # as a store names them
     split.write_text('{"train": ["pure/01"], "test": ["pure/02"]}', encoding="utf-8")
     got = run("-d", "pure", tmp_path / "PURE", "--roi", "full", "--split", split)
-    assert "failed 01-01: subject '01' is not in the split's test part" in got.stderr
-    assert "failed 02-03" not in got.stderr
+    assert got.exit_code == 0, got.output
+    assert "left out: 1 recordings" in got.stderr
+    assert "1/1 02-03" in got.stderr
 
 
 def test_a_store_needs_no_face_and_keeps_fractions(store: Path, tmp_path: Path) -> None:
@@ -119,13 +120,27 @@ def test_smaller_crops_are_averaged_from_larger_ones_not_the_reverse(store: Path
     half = load_onnx(write_model(tmp_path / "half.onnx", np.array([-1.0]), 0, SIZE // 2))
     same = load_onnx(write_model(tmp_path / "same.onnx", np.array([-1.0]), 0, SIZE))
     _, pulses = item.measure([half, same])
-    assert np.allclose(pulses["half"].bvp, pulses["same"].bvp, atol=1e-3)
-    assert len(pulses["half"].bvp) == SECONDS * 30
+    assert np.allclose(pulses[0].bvp, pulses[1].bvp, atol=1e-3)
+    assert len(pulses[0].bvp) == SECONDS * 30
     large = load_onnx(write_model(tmp_path / "large.onnx", np.array([-1.0]), 0, SIZE + 4))
     with pytest.raises(InvalidInputError, match=r"needs crops of 28 px or more.*holds 24 px"):
         item.measure([large])
     with pytest.raises(InvalidInputError, match=r"1\.5 × the face box.*1 ×"):
         Prepared(item.item, 1.0).measure([same])
+
+
+def test_two_networks_of_one_name_are_told_apart_by_their_files(store: Path, tmp_path: Path) -> None:
+    """One that was trained further has the name of the one that it came from."""
+    (tmp_path / "mine").mkdir()
+    model = write_model(tmp_path / "green1.onnx", np.array([-1.0]), 0, SIZE)
+    other = write_model(tmp_path / "mine" / "green1.onnx", np.array([-1.0]), 0, SIZE)
+    out = tmp_path / "out"
+    got = run(store, "-m", "green", "-m", model, "-m", other, "--window", 10, "-o", out, "--no-plots")
+    assert got.exit_code == 0, got.output
+    groups = {g["method"]: g for g in report_of(out)["groups"] if g["window"] == "10 s"}
+    assert list(groups) == ["green", str(model), str(other)]
+    assert groups[str(model)]["scores"] == groups[str(other)]["scores"]
+    assert "each named once" in str(run(store, "-m", model, "-m", model).exception)
 
 
 def _hash(store: Path, subject: str) -> str:
@@ -143,8 +158,8 @@ def test_a_missing_face_stays_a_gap(tmp_path: Path) -> None:
     prepare([Skin("cy")], "mine", tmp_path / "s", hidden, size=SIZE)
     method = load_onnx(write_model(tmp_path / "green1.onnx", np.array([-1.0]), 0, SIZE))
     (item,) = open_store(tmp_path / "s")
-    trace, pulses = Prepared(item, 1.5).measure([method])
-    for valid in (trace.valid, pulses["green1"].valid):
+    trace, (pulse,) = Prepared(item, 1.5).measure([method])
+    for valid in (trace.valid, pulse.valid):
         assert not valid[300:400].any()
         assert valid[:300].all()
         assert valid[400:].all()
@@ -179,7 +194,8 @@ def test_a_split_file_with_a_store(store: Path, tmp_path: Path) -> None:
     chosen = select([store], split=str(file))
     assert chosen.split is not None
     assert chosen.split["test"] == ["mine/ann"]
-    assert len(chosen.recordings) == 4
+    assert [r.subject for r in chosen.recordings] == ["mine/ann"]
+    assert chosen.left_out == 3
 
 
 def test_the_report_has_every_condition_with_number_and_interval(store: Path) -> None:

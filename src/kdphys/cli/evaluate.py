@@ -67,6 +67,10 @@ def evaluate(
             require_matplotlib()
     chosen = select(sources, dataset=dataset, split=split, part=part, fold=fold)
     found = chosen.recordings
+    if chosen.left_out:
+        typer.echo(f"left out: {chosen.left_out} recordings of persons outside the part {chosen.part!r}", err=True)
+    if chosen.absent:
+        typer.echo(f"no recording of {', '.join(chosen.absent)}, who are in the part {chosen.part!r}", err=True)
     result = run.evaluate(
         found,
         method or ["pos"],

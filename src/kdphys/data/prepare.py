@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -162,9 +163,14 @@ def prepare(
         raise InvalidInputError(f"folds must be 2 or more, got {folds}")
     settings = Settings(size, fs, dtype, f"{extract.__module__}:{extract.__qualname__}")
     out = Path(out)
-    jobs = {key: Job(key, dataset, s, out, settings, extract) for s in sources for key in [key_of(dataset, s.name)]}
+    jobs = {key_of(dataset, s.name): Job(key_of(dataset, s.name), dataset, s, out, settings, extract) for s in sources}
     if len(jobs) < len(sources):
-        raise InvalidInputError(f"{dataset}: {len(sources) - len(jobs)} recordings share their name with another")
+        names = Counter(s.name for s in sources)
+        twice = [f"{name!r} ({n} times)" for name, n in names.items() if n > 1]
+        raise InvalidInputError(
+            f"{dataset}: every recording needs a name of its own, got {', '.join(twice[:5])}{' …' * (len(twice) > 5)}; "
+            "in a manifest.csv the column 'name' gives it"
+        )
     _refuse_strangers(out)
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -337,7 +337,8 @@ class Store:
         """
         if not self.splits:
             raise DataError(
-                f'{self.path}: it has no splits, for which two persons are needed; part = "all" takes it whole'
+                f"{self.path}: it has no splits, for which two persons are needed. To evaluate all of it name no split "
+                'and no part; in the [data] of a training, part = "all"'
             )
         if name not in self.splits:
             raise UnknownNameError("split", name, self.splits)

@@ -2,8 +2,9 @@
 
 ``face.mp4`` + ``face.csv`` (or ``reference.csv``, if it is the folder's only video). The CSV has a line of names:
 ``time`` in seconds on the video's clock, and one or more of the references, ``bvp`` or ``hr_bpm`` among them. A
-``manifest.csv`` in a folder names its recordings instead: columns ``video``, optionally ``reference``, ``subject``,
-``name``; every other column is a condition.
+``manifest.csv`` in a folder names its recordings instead: columns ``video`` (a file, or a folder of images),
+optionally ``reference``, ``subject``, ``name``, ``fs`` (Hz, of images without times); every other column is a
+condition.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class FileSource:
         video: file, or folder of images.
         reference: CSV.
         conditions: tags.
+        fs: Hz, of a video that has no times of its own.
     """
 
     subject: str
@@ -52,6 +54,7 @@ class FileSource:
     video: Path
     reference: Path
     conditions: Mapping[str, str] = field(default_factory=dict)
+    fs: float | None = None
 
     def open(self) -> Recording:
         """Read the reference and open the video.
@@ -62,7 +65,7 @@ class FileSource:
         from kdphys.video.reader import read_video
 
         references = read_reference(self.reference)
-        return Recording(self.subject, self.name, read_video(self.video), references, dict(self.conditions))
+        return Recording(self.subject, self.name, read_video(self.video, fs=self.fs), references, dict(self.conditions))
 
 
 def find_recordings(paths: Iterable[str | Path]) -> list[FileSource]:
@@ -176,8 +179,14 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return names, lines[1:]
 
 
+def _plain(video: Path, folder: bool) -> Path:
+    """Without the suffix; what follows a dot in the name of a folder of images is none."""
+    return video if folder else video.with_suffix("")
+
+
 def _beside(video: Path) -> Path:
-    own = video.with_suffix(".csv")
+    plain = _plain(video, video.is_dir())
+    own = plain.with_name(f"{plain.name}.csv")
     if own.exists():
         return own
     shared = video.with_name("reference.csv")
@@ -226,8 +235,9 @@ def _manifest(path: Path, prefix: str = "") -> list[FileSource]:
         reference = path.parent / cells["reference"] if cells.get("reference") else _beside(video)
         if not reference.exists():
             raise DataError(f"{path}, line {line}: no reference {cells['reference']!r} in {path.parent}")
-        name = prefix + (cells.get("name") or Path(cells["video"]).with_suffix("").as_posix())
-        fixed = ("video", "reference", "subject", "name")
+        name = prefix + (cells.get("name") or _plain(Path(cells["video"]), video.is_dir()).as_posix())
+        fs = _number(cells["fs"], path, line, "fs") if cells.get("fs") else None
+        fixed = ("video", "reference", "subject", "name", "fs")
         conditions = {n: cell for n, cell in cells.items() if n not in fixed and cell}
-        out.append(FileSource(cells.get("subject") or name, name, video, reference, conditions))
+        out.append(FileSource(cells.get("subject") or name, name, video, reference, conditions, fs))
     return out

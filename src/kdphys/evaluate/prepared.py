@@ -51,15 +51,15 @@ class Prepared:
         """As recorded."""
         return self.item.references
 
-    def measure(self, methods: Sequence[ClipMethod]) -> tuple[RgbTrace, dict[str, Pulse]]:
+    def measure(self, methods: Sequence[ClipMethod]) -> tuple[RgbTrace, list[Pulse]]:
         """One pass over the crops.
 
         Args:
             methods: learned methods; they are given the crops as they are, averaged down to their size.
 
         Returns:
-            the colour of the skin in the inner part of the crops, which is the face box; the pulse of each method by
-            its name.
+            the colour of the skin in the inner part of the crops, which is the face box; the pulse of each method
+            in their order.
 
         Raises:
             InvalidInputError: the crops are too small for a method, or cut wider or narrower than it expects.
@@ -76,8 +76,7 @@ class Prepared:
             for sink in sinks:
                 sink.push(t, _resized(crop, sink.size))
         trace = builder.build(float(item.times[-1]))
-        pulses = [sink.finish(len(trace.rgb), trace.evidence) for sink in sinks]
-        return trace, {method.name: pulse for method, pulse in zip(methods, pulses, strict=True)}
+        return trace, [sink.finish(len(trace.rgb), trace.evidence) for sink in sinks]
 
     def _check(self, method: ClipMethod) -> None:
         spec = method.spec

@@ -75,7 +75,8 @@ def evaluate(
     Args:
         recordings: with a "bvp" or "hr_bpm" reference; one at a time is opened. Those of a prepared store
             (:mod:`kdphys.evaluate.prepared`) need no face looked for.
-        methods: names or methods.
+        methods: names or methods. Two of one name, as a network trained further and the one that it came from have,
+            are called by their files in the report.
         protocols: "kdphys", "toolbox" or both.
         windows_s: of the kdphys protocol, seconds.
         step_s: between the starts of windows; by default they do not overlap.
@@ -99,9 +100,7 @@ def evaluate(
     if len({f"{w:g}" for w in windows_s}) < len(windows_s):
         raise InvalidInputError(f"each window once, got {', '.join(f'{w:g} s' for w in windows_s)}")
     check_split(split, part)
-    loaded = [_method(m) for m in methods]
-    if not loaded or len({m.name for m in loaded}) < len(loaded):
-        raise InvalidInputError("methods must be one or more, each named once")
+    loaded = _labelled([_method(m) for m in methods])
     todo = list(recordings)
     if not todo:
         raise InvalidInputError("no recordings to evaluate")
@@ -141,7 +140,7 @@ def check_split(split: Mapping[str, Sequence[str]] | None, part: str = "test") -
 class _Job:
     def __init__(
         self,
-        methods: list[Method],
+        methods: dict[str, Method],
         protocols: tuple[str, ...],
         windows_s: tuple[float, ...],
         step_s: float | None,
@@ -176,17 +175,17 @@ class _Job:
                 "the reference's times must be seconds on the video's clock"
             )
         found: list[tuple[tuple[str, str, str], list[Score], int]] = []
-        for method in self.methods:
+        for name, method in self.methods.items():
             if isinstance(method, ClipMethod):
-                if method.name not in take.pulses:
-                    raise InvalidInputError(f"{take.name}: method {method.name!r} needs pictures, this is a trace")
-                pulse = take.pulses[method.name]
+                if name not in take.pulses:
+                    raise InvalidInputError(f"{take.name}: method {name!r} needs pictures, this is a trace")
+                pulse = take.pulses[name]
             else:
                 pulse = method.pulse(take.trace)
             if "kdphys" in self.protocols:
-                found += self._kdphys(take, method.name, pulse, reference)
+                found += self._kdphys(take, name, pulse, reference)
             if "toolbox" in self.protocols:
-                found += self._toolbox(take, method.name, pulse)
+                found += self._toolbox(take, name, pulse)
         if not any(scores for _, scores, _ in found):
             raise InvalidInputError(
                 f"{take.name}: nothing to compare: {len(times) / take.trace.fs:.1f} s of video, reference from "
@@ -203,19 +202,20 @@ class _Job:
 
         That is a pass over a video for each of them, or one over crops.
         """
-        learned = [m for m in self.methods if isinstance(m, ClipMethod)]
+        learned = {name: m for name, m in self.methods.items() if isinstance(m, ClipMethod)}
         if isinstance(r, Prepared):
             if self.roi is not None:
                 raise InvalidInputError(f"{r.name}: a prepared store holds crops of faces; leave roi out")
-            trace, pulses = r.measure(learned)
+            trace, waves = r.measure(list(learned.values()))
+            pulses = dict(zip(learned, waves, strict=True))
             return Take(r.subject, r.name, trace, r.references, r.conditions, pulses=pulses)
-        needed: list[ClipMethod | None] = [*learned] or [None]
+        needed: list[ClipMethod | None] = [*learned.values()] or [None]
         passes = [_extract(r.video, self.roi, m) for m in needed]
         first = passes[0]
         person = first.persons[0] if first.persons else None
         trace = person.trace if person else no_trace(first, FS)
-        pulses = {m.name: person_pulse(e, e.persons[0] if e.persons else None, m)
-                  for m, e in zip(learned, passes, strict=False)}  # fmt: skip
+        pulses = {name: person_pulse(e, e.persons[0] if e.persons else None, m)
+                  for (name, m), e in zip(learned.items(), passes, strict=False)}  # fmt: skip
         notes = first.notes if person else (*first.notes, "no face")
         return Take(r.subject, r.name, trace, r.references, r.conditions, notes, pulses)
 
@@ -243,7 +243,7 @@ class _Job:
         first, last = np.flatnonzero(spanned)[[0, -1]]
         inside = slice(int(first), int(last) + 1)
         t = trace.times[inside]
-        if method == self.methods[0].name:  # once a recording
+        if method == next(iter(self.methods)):  # once a recording
             for there, what in ((valid, "a face"), (known, "a reference")):
                 gaps = int((~there[inside]).sum())
                 if gaps:
@@ -271,7 +271,7 @@ class _Job:
 
     def report(self) -> Report:
         order = [p for p in PROTOCOLS if p in self.protocols]
-        keys = sorted(self.scores, key=lambda k: (order.index(k[0]), [m.name for m in self.methods].index(k[1])))
+        keys = sorted(self.scores, key=lambda k: (order.index(k[0]), list(self.methods).index(k[1])))
         groups = tuple(Group(*k, tuple(self.scores[k]), self.without[k]) for k in keys)
         return Report(groups, tuple(self.failures), tuple(self.notes), self.split, self.part)
 
@@ -281,6 +281,17 @@ class _Job:
 
 def _method(method: Method | str) -> Method:
     return load_method(method) if isinstance(method, str) else method
+
+
+def _labelled(methods: Sequence[Method]) -> dict[str, Method]:
+    """The methods by what they are called: their name, or the file where several share one."""
+    names = [m.name for m in methods]
+    out: dict[str, Method] = {}
+    for m in methods:
+        out[m.source if isinstance(m, ClipMethod) and names.count(m.name) > 1 else m.name] = m
+    if not out or len(out) < len(methods):
+        raise InvalidInputError(f"methods must be one or more, each named once, got {', '.join(names) or 'none'}")
+    return out
 
 
 def _extract(video: Video, roi: Any, method: ClipMethod | None) -> Extraction:

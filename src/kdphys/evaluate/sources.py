@@ -13,6 +13,7 @@ from kdphys.data.store import MANIFEST, RECORDINGS, Store, open_store
 from kdphys.errors import DataError, InvalidInputError
 from kdphys.evaluate.generic import find_recordings
 from kdphys.evaluate.prepared import prepared
+from kdphys.evaluate.run import check_split
 
 #: The part of a split that is evaluated when none is named.
 TEST = "test"
@@ -26,11 +27,15 @@ class Selection:
         recordings: for :func:`kdphys.evaluate.run.evaluate`.
         split: part → subjects, or None.
         part: of the split.
+        left_out: number of recordings of persons outside the part.
+        absent: persons of the part who have no recording here.
     """
 
     recordings: Sequence[Any]
     split: Mapping[str, Sequence[str]] | None = None
     part: str = TEST
+    left_out: int = 0
+    absent: tuple[str, ...] = ()
 
 
 def select(paths: Sequence[Path], *, dataset: str = "", split: str = "", part: str = "", fold: str = "") -> Selection:
@@ -63,8 +68,8 @@ def select(paths: Sequence[Path], *, dataset: str = "", split: str = "", part: s
         reader = load_reader(dataset)
         if subjects is not None:  # of a store, say, where persons are named "pure/01"
             subjects = {k: [s.removeprefix(f"{dataset}/") for s in names] for k, names in subjects.items()}
-        return Selection([take for path in paths for take in reader.find(path)], subjects, part or TEST)
-    return Selection(find_recordings(paths), subjects, part or TEST)
+        return _of_file([take for path in paths for take in reader.find(path)], subjects, part or TEST)
+    return _of_file(find_recordings(paths), subjects, part or TEST)
 
 
 def is_store(path: Path) -> bool:
@@ -74,7 +79,7 @@ def is_store(path: Path) -> bool:
 
 def _of_store(store: Store, split: str, part: str, fold: str) -> Selection:
     if split and split not in store.splits and Path(split).is_file():
-        return Selection(prepared(store, list(store)), read_split(Path(split)), part or TEST)
+        return _of_file(prepared(store, list(store)), read_split(Path(split)), part or TEST)
     if not (split or part or fold):
         return Selection(prepared(store, list(store)))
     name, part = split or "holdout", part or TEST
@@ -83,6 +88,22 @@ def _of_store(store: Store, split: str, part: str, fold: str) -> Selection:
     if not items:
         raise DataError(f"{store.path}: nobody is in part {part!r} of split {name!r}; prepare more recordings")
     return Selection(prepared(store, items), store.split(name, key), part)
+
+
+def _of_file(recordings: Sequence[Any], split: Mapping[str, Sequence[str]] | None, part: str) -> Selection:
+    """Those of the persons in the part; all without a split."""
+    if split is None:
+        return Selection(recordings)
+    check_split(split, part)
+    of_part = [r for r in recordings if r.subject in split[part]]
+    if not of_part:
+        there = sorted({r.subject for r in recordings})
+        raise DataError(
+            f"split: no recording of anybody in its {part!r} part; there are recordings of "
+            f"{', '.join(there[:8])}{' …' * (len(there) > 8)}"
+        )
+    absent = set(split[part]) - {r.subject for r in of_part}
+    return Selection(of_part, split, part, len(recordings) - len(of_part), tuple(sorted(absent)))
 
 
 def read_split(path: Path) -> dict[str, list[str]]:

@@ -72,16 +72,16 @@ def _is_blank(line: tuple[int, list[str]]) -> bool:
     return not line[1]
 
 
-def read_column(path: Path, column: int = 0, delimiter: str | None = ",") -> Floats:
-    """One column of a table, see :func:`read_rows`.
+def read_column(path: Path, delimiter: str | None = ",") -> Floats:
+    """A table of a single column, see :func:`read_rows`.
 
     Raises:
-        DataError: there are fewer columns.
+        DataError: there are more, as where decimals have a comma.
     """
     rows = read_rows(path, delimiter)
-    if rows.shape[1] <= column:
-        raise DataError(f"{path}: expected at least {column + 1} columns, got {rows.shape[1]}")
-    values: Floats = rows[:, column]
+    if rows.shape[1] != 1:
+        raise DataError(f"{path}: expected one number a line, got {rows.shape[1]}; have its decimals a comma?")
+    values: Floats = rows[:, 0]
     return values
 
 

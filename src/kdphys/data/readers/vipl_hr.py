@@ -52,6 +52,7 @@ class ViplHr(Reader):
         notes=(
             "source4 is near-infrared: not read.",
             "Frame times come from time.txt (ms); without it from the video.",
+            "A take without gt_SpO2.csv has no spo2; the wave and the heart rate must be there.",
         ),
     )
 
@@ -80,9 +81,9 @@ class ViplHr(Reader):
     def _load(self, take: Take) -> Recording:
         wave = take.path("bvp")
         references = {"bvp": sampled(wave, read_column(wave), _WAVE_HZ)}
-        for name, role in (("hr_bpm", "hr"), ("spo2", "spo2")):
-            path = take.path(role)
-            references[name] = sampled(path, read_column(path), _READINGS_HZ)
+        for name, path in (("hr_bpm", take.path("hr")), ("spo2", take.files["spo2"])):
+            if name != "spo2" or path.exists():
+                references[name] = sampled(path, read_column(path), _READINGS_HZ)
         times = None
         if take.files["times"].exists():
             stamps = read_column(take.files["times"], delimiter=None)
