@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from kdphys.vitals.result import HrWindow as HrWindow
     from kdphys.vitals.result import Vitals as Vitals
 
+    __version__: str
+
 _PLACES = {
     "kdphys.containers": ("Clip Evidence FaceTrack Frame Pulse Recording RgbTrace Signal Video WeightsSpec"),
     "kdphys.errors": "KDPhysError",
@@ -60,12 +62,14 @@ _WHERE = {name: module for module, names in _PLACES.items() for name in names.sp
 __all__ = sorted([*_WHERE, "__version__"])
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return version("kdphys")
-    if name in _WHERE:
-        return getattr(import_module(_WHERE[name]), name)
-    raise AttributeError(f"module 'kdphys' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker is to know the names above alone, and to find what is misspelt
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return version("kdphys")
+        if name in _WHERE:
+            return getattr(import_module(_WHERE[name]), name)
+        raise AttributeError(f"module 'kdphys' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,10 @@ class Frame:
         if not (isinstance(rgb, np.ndarray) and rgb.dtype == np.uint8 and rgb.shape[2:] == (3,) and rgb.size):
             got = f"{rgb.dtype} {rgb.shape}" if isinstance(rgb, np.ndarray) else type(rgb).__name__
             raise InvalidInputError(f"frame: expected uint8 of shape (height, width, 3) in RGB order, got {got}")
-        _require(bool(np.isfinite(self.t)), f"frame: t must be a finite time in seconds, got {self.t!r}")
+        _require(
+            isinstance(self.t, Real) and bool(np.isfinite(self.t)),
+            f"frame: t must be a finite time in seconds, got {self.t!r}",
+        )
         # A view: pictures are large and decoded by the thousand, so this one array is not copied.
         view = rgb.view()
         view.setflags(write=False)

@@ -212,7 +212,10 @@ def roi_box(roi: tuple[float, float, float, float] | str | None, width: int, hei
         if roi != "full":
             raise InvalidInputError(f"roi must be four pixel numbers x0, y0, x1, y1 or 'full', got {roi!r}")
         return np.array([0.0, 0.0, width, height])
-    box = np.asarray(roi, float)
+    try:
+        box = np.asarray(roi, float)
+    except (TypeError, ValueError):
+        box = np.empty(0)
     if box.shape != (4,) or not (box[2] - box[0] >= 2 and box[3] - box[1] >= 2):
         raise InvalidInputError(f"roi must be x0, y0, x1, y1 with x1 > x0 and y1 > y0 (pixels), got {roi!r}")
     if box[0] < 0 or box[1] < 0 or box[2] > width or box[3] > height:
@@ -290,19 +293,24 @@ def no_trace(extraction: Extraction, fs: float) -> RgbTrace:
     return RgbTrace(np.full((n, 3), np.nan), fs, first if n else 0.0, np.zeros(n, bool))
 
 
-def estimate_pulse(source: Video | RgbTrace, method: Method | str = DEFAULT_METHOD) -> Pulse:
+def estimate_pulse(source: str | Path | Video | RgbTrace, method: Method | str = DEFAULT_METHOD) -> Pulse:
     """The pulse of the largest face of a video, or of a trace.
 
     Args:
-        source: a video or a trace.
+        source: a file, a folder of images, a video, or a trace.
         method: from :func:`kdphys.load_method`, or its name.
+
+    Raises:
+        VideoError: the source cannot be read.
+        InvalidInputError: a trace for a method that needs pictures.
     """
     method = load_method(method) if isinstance(method, str) else method
     if isinstance(source, RgbTrace):
         if isinstance(method, ClipMethod):
             raise InvalidInputError(f"method {method.name!r} needs the pictures of a video, not an RGB trace")
         return method.pulse(source)
-    extraction = extract(source, open_sink=method.open if isinstance(method, ClipMethod) else None, most=1)
+    video = source if isinstance(source, Video) else read_video(source)
+    extraction = extract(video, open_sink=method.open if isinstance(method, ClipMethod) else None, most=1)
     return person_pulse(extraction, extraction.persons[0] if extraction.persons else None, method)
 
 

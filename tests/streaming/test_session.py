@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_a_clip_graph_alone_streams_too(
     """Without a streaming graph beside it, what the clip graph looks back at is computed anew."""
     (tmp_path / "student.onnx").write_bytes(student.clip.read_bytes())
     method = load_onnx(tmp_path / "student.onnx")
-    whole = kdphys.estimate_pulse(kdphys.read_video(demo_path), method)
+    whole = kdphys.estimate_pulse(demo_path, method)
     with kdphys.stream(method) as session:
         for frame in demo_frames:
             session.push(frame)
@@ -143,6 +144,13 @@ def test_wrong_frames_are_refused_and_the_stream_goes_on() -> None:
     for box in ([0, 0, 10], [5, 5, 5, 9], [SIDE, 0, SIDE + 9, 9], [0, 0, np.nan, 9], *far):
         with pytest.raises(InvalidInputError, match="box"):
             session.push(good, 0.0, box=np.array(box, float))
+    for wrong in ("soon", [0.0, 1.0], timedelta(seconds=1)):
+        with pytest.raises(InvalidInputError, match="t must be a"):
+            session.push(good, wrong, box=BOX)  # type: ignore[arg-type]
+        with pytest.raises(InvalidInputError, match="t must be a"):
+            kdphys.Frame(good, wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError, match="box"):
+        session.push(good, 0.0, box=("left", 0, 9, 9))  # type: ignore[arg-type]
     assert session.counts.frames == 0
     assert session.close() is None
     session = kdphys.stream("pos")

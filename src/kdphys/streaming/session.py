@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from kdphys.clip.crop import square
 from kdphys.containers import Frame, Pulse
@@ -178,7 +178,7 @@ class Session:
         return self.update.vitals if self.update else None
 
     def push(
-        self, frame: NDArray[np.uint8] | Frame, t: float | None = None, *, box: Floats | None = None
+        self, frame: NDArray[np.uint8] | Frame, t: float | None = None, *, box: ArrayLike | None = None
     ) -> Update | None:
         """Take a frame.
 
@@ -195,21 +195,22 @@ class Session:
             an update whenever the vital signs were refreshed, else None.
 
         Raises:
-            InvalidInputError: no such picture or box; the session is closed.
+            InvalidInputError: no such picture, time or box; the session is closed.
         """
         if self._closed:
             raise InvalidInputError("this session is closed; open another one with kdphys.stream()")
         if isinstance(frame, Frame):
             rgb, t = frame.rgb, frame.t if t is None else t
         else:
-            rgb, t = Frame(frame, 0.0).rgb, time.monotonic() if t is None else float(t)
+            rgb, t = Frame(frame, 0.0).rgb, time.monotonic() if t is None else t
             if box is None and self._roi is None and frame.flags.writeable:
                 rgb = rgb.copy()
         where = None if box is None else _checked(box, rgb)
         area = None if self._roi is None else roi_box(self._roi, rgb.shape[1], rgb.shape[0])
+        seconds = _seconds(t)
         self.counts.frames += 1
         before = self._clock.offset
-        now = self._clock(t)
+        now = self._clock(seconds)
         if now is None:
             self.counts.late += 1
             return None
@@ -340,8 +341,18 @@ class Session:
         self.close()
 
 
-def _checked(box: Floats, rgb: NDArray[np.uint8]) -> Floats:
-    out = np.asarray(box, float)
+def _seconds(t: Any) -> float:
+    try:
+        return float(t)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"t must be a time in seconds, a number, got {t!r}") from None
+
+
+def _checked(box: ArrayLike, rgb: NDArray[np.uint8]) -> Floats:
+    try:
+        out = np.asarray(box, float)
+    except (TypeError, ValueError):
+        out = np.empty(0)
     if out.shape != (4,) or not np.isfinite(out).all() or not (out[2] - out[0] >= 2 and out[3] - out[1] >= 2):
         raise InvalidInputError(f"box must be x0, y0, x1, y1 with x1 > x0 and y1 > y0 (pixels), got {box!r}")
     height, width = rgb.shape[:2]
