@@ -51,27 +51,27 @@ def _measurement(m: Measurement) -> dict[str, Any]:
     return {
         "person": m.person,
         "method": v.method,
-        "start_s": _number(e.span[0]),
-        "end_s": _number(e.span[1]),
+        "start_s": number(e.span[0]),
+        "end_s": number(e.span[1]),
         "frames": e.n_frames,
         "face_frames": len(m.track.times) if m.track is not None else (e.n_face_frames if m.trace.valid.any() else 0),
         "partial": e.interrupted,
         "notes": list(m.notes),
         "reliable": v.reliable,
         "reasons": list(v.reasons),
-        "sqi": _number(v.sqi),
-        "heart_rate": _estimate(v.hr),
-        "respiration_rate": _estimate(v.rr),
-        "hrv": {name: _estimate(value) for name, value in v.hrv.items()},
-        "beats_s": [_number(t) for t in v.beat_times],
-        "ibi_ms": [_number(t) for t in v.ibi_ms],
-        "coverage": _number(v.coverage),
+        "sqi": number(v.sqi),
+        "heart_rate": estimate(v.hr),
+        "respiration_rate": estimate(v.rr),
+        "hrv": {name: estimate(value) for name, value in v.hrv.items()},
+        "beats_s": [number(t) for t in v.beat_times],
+        "ibi_ms": [number(t) for t in v.ibi_ms],
+        "coverage": number(v.coverage),
         "course": [
             {
-                "start_s": _number(w.t0),
-                "end_s": _number(w.t1),
-                "hr_bpm": _number(w.hr_bpm),
-                "sqi": _number(w.sqi),
+                "start_s": number(w.t0),
+                "end_s": number(w.t1),
+                "hr_bpm": number(w.hr_bpm),
+                "sqi": number(w.sqi),
                 "reason": w.reason,
             }
             for w in v.course
@@ -79,18 +79,20 @@ def _measurement(m: Measurement) -> dict[str, Any]:
     }
 
 
-def _estimate(e: Estimate) -> dict[str, Any]:
+def estimate(e: Estimate) -> dict[str, Any]:
+    """An estimate as plain values."""
     return {
-        "value": _number(e.value),
+        "value": number(e.value),
         "unit": e.unit,
-        "confidence": _number(e.confidence),
-        "window_s": [_number(t) for t in e.window] if e.window else None,
+        "confidence": number(e.confidence),
+        "window_s": [number(t) for t in e.window] if e.window else None,
         "min_s": e.min_s,
         "reason": e.reason,
     }
 
 
-def _number(x: float | np.floating[Any] | None) -> float | None:
+def number(x: float | np.floating[Any] | None) -> float | None:
+    """Four digits after the point; None for what is not finite, which JSON has no word for."""
     return None if x is None or not math.isfinite(x) else round(float(x), 4)
 
 

@@ -37,8 +37,8 @@ from tests.serve.server import PATIENCE_S, TOKEN, serving, until
         (["--token", ""], "at least 16"),
         (["--cors", "example.org"], "an origin looks like"),
         (["--cors", "*"], "an origin looks like"),
-        (["--port", "70000"], "from 0 to 65535"),
-        (["--queue", "0"], "at least 1"),
+        (["--port", "70000"], "'--port'"),
+        (["--queue", "0"], "'--queue'"),
         (["--host", "192.0.2.7", "--token", TOKEN], "cannot listen on"),
     ],
 )

@@ -12,7 +12,7 @@ def serve(
     host: Annotated[
         str, typer.Option(help="Address to listen on. Beyond this machine a token is required.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     token: Annotated[
         str | None,
         typer.Option(
@@ -31,17 +31,21 @@ def serve(
     proxy: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Reverse proxy whose X-Forwarded-For is believed. Needs a token.")
     ] = "",
-    workers: Annotated[int, typer.Option(help="Processes that measure uploads; 0: half of the cores.")] = 0,
-    stream_workers: Annotated[int, typer.Option(help="Processes that measure streams; 0: half of the cores.")] = 0,
-    max_streams: Annotated[int, typer.Option(help="Streams at once.")] = 16,
-    max_upload_mb: Annotated[int, typer.Option(help="Largest upload, MB.")] = 1074,
-    max_duration: Annotated[float, typer.Option(help="Longest video, seconds.")] = 1800.0,
-    job_timeout: Annotated[float, typer.Option(help="Longest time for measuring one video, seconds.")] = 900.0,
-    memory_mb: Annotated[int, typer.Option(help="Address space of a worker process, MB (Linux).")] = 4295,
-    queue: Annotated[int, typer.Option(help="Uploads that may wait.")] = 32,
-    keep: Annotated[float, typer.Option(help="Results are kept in memory this long, seconds.")] = 900.0,
-    rate: Annotated[float, typer.Option(help="Requests a minute and client; 0 does not limit.")] = 600.0,
-    per_client: Annotated[int, typer.Option(help="Uploads, and streams, of one client at once; 0: 4 and 8.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that measure uploads; 0: half of the cores.")] = 0,
+    stream_workers: Annotated[
+        int, typer.Option(min=0, help="Processes that measure streams; 0: half of the cores.")
+    ] = 0,
+    max_streams: Annotated[int, typer.Option(min=1, help="Streams at once.")] = 16,
+    max_upload_mb: Annotated[int, typer.Option(min=1, help="Largest upload, MB.")] = 1074,
+    max_duration: Annotated[float, typer.Option(min=1, help="Longest video, seconds.")] = 1800.0,
+    job_timeout: Annotated[float, typer.Option(min=1, help="Longest time for measuring one video, seconds.")] = 900.0,
+    memory_mb: Annotated[int, typer.Option(min=1074, help="Address space of a worker process, MB (Linux).")] = 4295,
+    queue: Annotated[int, typer.Option(min=1, help="Uploads that may wait.")] = 32,
+    keep: Annotated[float, typer.Option(min=1, help="Results are kept in memory this long, seconds.")] = 900.0,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a minute and client; 0 does not limit.")] = 600.0,
+    per_client: Annotated[
+        int, typer.Option(min=0, help="Uploads, and streams, of one client at once; 0: 4 and 8.")
+    ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Log warnings only.")] = False,
 ) -> None:
     """Serve the page that measures in the browser, and an API for those who send video.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
 from typing import Any
 
 import cv2
@@ -17,10 +16,11 @@ from kdphys.face.track import FaceTracker
 from kdphys.pipeline import DEFAULT_METHOD
 from kdphys.pulse.engines import StreamMethod
 from kdphys.pulse.estimate import Method
+from kdphys.serialize import estimate, number
 from kdphys.serve.measure import known_methods, warm_up
 from kdphys.streaming import Session, Update
 from kdphys.streaming.waveform import load_live
-from kdphys.vitals.result import Estimate, Vitals
+from kdphys.vitals.result import Vitals
 
 #: Updates of a stream a second: its own time may run as fast as its client likes.
 _MOST_PER_S = 2.0
@@ -129,37 +129,22 @@ def update_json(update: Update) -> dict[str, Any]:
     v: Vitals = update.vitals
     pulse = update.pulse
     return {
-        "t": _number(update.t),
+        "t": number(update.t),
         "method": v.method,
         "reliable": v.reliable,
         "reasons": list(v.reasons),
         "advice": list(update.advice),
         "notes": list(update.notes),
-        "sqi": _number(v.sqi),
-        "heart_rate": _estimate(v.hr),
-        "respiration_rate": _estimate(v.rr),
-        "hrv": {name: _estimate(value) for name, value in v.hrv.items()},
+        "sqi": number(v.sqi),
+        "heart_rate": estimate(v.hr),
+        "respiration_rate": estimate(v.rr),
+        "hrv": {name: estimate(value) for name, value in v.hrv.items()},
         "person": update.person,
-        "box": None if update.box is None else [_number(x) for x in update.box],
-        "fps": _number(update.fps),
+        "box": None if update.box is None else [number(x) for x in update.box],
+        "fps": number(update.fps),
         "waveform": {
-            "start_s": _number(pulse.t0),
+            "start_s": number(pulse.t0),
             "fs": pulse.fs,
             "values": [round(float(b), 3) if ok else None for b, ok in zip(pulse.bvp, pulse.valid, strict=True)],
         },
     }
-
-
-def _estimate(e: Estimate) -> dict[str, Any]:
-    return {
-        "value": _number(e.value),
-        "unit": e.unit,
-        "confidence": _number(e.confidence),
-        "window_s": [_number(t) for t in e.window] if e.window else None,
-        "min_s": e.min_s,
-        "reason": e.reason,
-    }
-
-
-def _number(x: float | None) -> float | None:
-    return None if x is None or not isfinite(x) else round(float(x), 4)

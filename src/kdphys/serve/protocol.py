@@ -15,7 +15,7 @@ from kdphys.serve.limits import client_of
 _LOOK_S = 1.0
 
 
-class _Watched:
+class _Watched(asyncio.Protocol):
     """Cuts off a peer that does not take what is sent, and a connection that does not finish closing.
 
     A transport that is closed still waits until its peer has taken the last byte, for ever if need be.
@@ -26,16 +26,28 @@ class _Watched:
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
 
-    def watch(self) -> None:
-        """Begin."""
+    def connection_made(self, transport: Any) -> None:
+        """See :class:`asyncio.Protocol`."""
+        super().connection_made(transport)
         self._stuck = self._silent = 0.0
         self._look_at = self.loop.call_later(_LOOK_S, self._look)
         self._blocked = False
         self._last: object = None
 
-    def unwatch(self) -> None:
-        """The connection is gone."""
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
         self._look_at.cancel()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._blocked = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._blocked = False
+        super().resume_writing()
 
     def _waits_for_headers(self) -> bool:
         return False
@@ -70,22 +82,6 @@ class Http(_Watched, H11Protocol):
         of_one = sum(client_of({"client": client}) == client_of({"client": self.client}) for client in clients)
         if self.most_of_one and of_one > self.most_of_one:
             transport.abort()
-        self.watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self.unwatch()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self._blocked = True
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self._blocked = False
-        super().resume_writing()
 
     def _request(self) -> object:
         return self.cycle
@@ -99,26 +95,6 @@ class Http(_Watched, H11Protocol):
 
 class WebSocket(_Watched, WebSocketsSansIOProtocol):
     """A WebSocket with a time limit for taking answers."""
-
-    def connection_made(self, transport: Any) -> None:
-        """See :class:`asyncio.Protocol`."""
-        super().connection_made(transport)
-        self.watch()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self.unwatch()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self._blocked = True
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self._blocked = False
-        super().resume_writing()
 
 
 def protocols(header_timeout_s: float, send_timeout_s: float, most_of_one: int) -> tuple[type[Http], type[WebSocket]]:

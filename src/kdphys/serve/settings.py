@@ -11,8 +11,6 @@ from kdphys.errors import InvalidInputError
 
 #: Shorter tokens can be guessed.
 MIN_TOKEN = 16
-#: Names of this machine for itself.
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 #: Smallest values.
 _LEAST = {
     0: "rate_per_min grace_s",
