@@ -48,7 +48,14 @@ class UnknownNameError(KDPhysError, KeyError):
 
 
 class MissingExtraError(KDPhysError, ImportError):
-    """An optional dependency is not installed; the message holds the line that installs it."""
+    """An optional dependency is not installed; the message holds the line that installs it.
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed. Install it with: pip install 'kdphys[{extra}]'")
+    Args:
+        package: what is missing.
+        extra: what it belongs to.
+        instead: what else can be done.
+    """
+
+    def __init__(self, package: str, extra: str, instead: str = "") -> None:
+        other = f"; or {instead}" if instead else ""
+        super().__init__(f"{package} is not installed. Install it with: pip install 'kdphys[{extra}]'{other}")

@@ -25,7 +25,7 @@ def require_matplotlib() -> None:
         MissingExtraError: matplotlib is not installed.
     """
     if find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "plot")
+        raise MissingExtraError("matplotlib", "plot", "leave the plots out (--no-plots)")
 
 
 def save_plots(report: Report, folder: Path) -> list[str]:
