@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -122,13 +123,25 @@ def _comes_back(
     if alike[round(_ONCE_S * fs) : int(longest_s * fs) + 1].max(initial=0.0) > _SAME[0]:
         return True
     # Quarters of a sample: a loop need not fit the rate.
-    longest = min(last / 2, longest_s * fs)
-    for period in np.arange(round(4 * shortest_s * fs), 4 * longest + 1) / 4:
-        again = alike[np.rint(np.arange(period, last + 0.5, period)).astype(int)]
-        # The first as well: what comes back after 12 s is no loop of 6.
-        if min(again[0], again.mean()) > _SAME[min(len(again), len(_SAME)) - 1]:
-            return True
-    return False
+    multiples, count = _multiples(round(4 * shortest_s * fs), min(2 * last, int(np.ceil(4 * longest_s * fs))), last)
+    if not len(count):
+        return False
+    again = np.append(alike, 0.0)[multiples]
+    # The first as well: what comes back after 12 s is no loop of 6.
+    least = np.minimum(again[:, 0], again.sum(axis=1) / count)
+    return bool((least > np.take(_SAME, np.minimum(count, len(_SAME)) - 1)).any())
+
+
+@lru_cache(maxsize=64)
+def _multiples(shortest: int, longest: int, last: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """The multiples up to ``last`` of distances in quarters of a sample, ``shortest`` to ``longest``: (P, K) rounded to
+    samples, −1 beyond ``last``; and how many each distance has (P,)."""
+    periods = np.arange(shortest, longest + 1) / 4
+    if not len(periods):
+        return np.zeros((0, 1), int), np.zeros(0, int)
+    at = periods[:, None] * np.arange(1, int((last + 0.5) / periods[0]) + 2)
+    there = at < last + 0.5
+    return np.where(there, np.rint(at), -1).astype(int), there.sum(axis=1)
 
 
 def _unforeseen(x: Floats, order: int) -> Floats:
