@@ -12,6 +12,7 @@ from kdphys.dsp import (
     detrend,
     heart_frequency,
     heart_spectrum,
+    is_slower,
     peak_frequency,
     pulse_frequency,
     resample_by_time,
@@ -67,6 +68,12 @@ def dsp_vectors() -> Json:
             {"wave": packed(wave), "f": pulse_frequency(wave, FS)}
             for wave in (f32(a * np.sin(b * t[:300] + 0.3) + np.sin(10 * t[:300])) for a, b in DOUBLES)
         ],
+        "slower": [
+            {"wave": packed(wave), "f": f, "slower": is_slower(wave, FS, f)}
+            for a, b in ((0.3, 3.6), (0.1, 3.6), (0.9, 3.6), (0.3, 4.2))
+            for f in (b / np.pi,)
+            for wave in (f32(a * np.sin(b * t[:300] + 0.3) + np.sin(2 * b * t[:300])),)
+        ],
         "resample": {
             "times": packed(times),
             "rows": packed(rows),
@@ -86,6 +93,11 @@ def classical_vectors() -> Json:
         "fs": FS,
         **{name: packed(METHODS.load(name)(rgb, FS)) for name in ("pos", "chrom", "green")},
     }
+
+
+#: How red, green and blue swing in a light on the face alone.
+LIGHTS = {"orange light": (1.8, 1.0, 0.3), "blue light": (0.7, 1.0, 2.0), "white light": (0.88, 1.0, 1.05),
+          "strong light": (1.5, 3.0, 2.4)}  # fmt: skip
 
 
 def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
@@ -112,6 +124,10 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
         place[:, 1] += 2.0 * (rgb[:, 1] / rgb[:, 1].mean() - 1)
     if kind == "light":  # on the face alone
         rgb = rgb.mean(axis=0) * (rgb[:, 1:2] / rgb[:, 1].mean())
+    if kind in LIGHTS:
+        rgb = rgb.mean(axis=0) * (1 + (rgb[:, 1:2] / rgb[:, 1].mean() - 1) * LIGHTS[kind])
+    if kind == "faint around":
+        around *= 1 + 0.2 * (luma / luma.mean() - 1)
     names = (rgb, patches.astype(np.float32), luma, clipped, motion)
     rate = np.full(n, 30.0)
     if kind == "slow":  # in a bit more than half of the window
@@ -143,11 +159,13 @@ def quality_vectors() -> Json:
         (("clean", 0.006, 0.001), ("faint", 0.0015, 0.003), ("none", 0.0, 0.004), ("repeats", 0.006, 0.002),
          ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
          ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001),
-         ("slow", 0.006, 0.001), ("long loop", 0.006, 0.002))
+         ("slow", 0.006, 0.001), ("long loop", 0.006, 0.002), *((kind, 0.006, 0.001) for kind in LIGHTS),
+         ("faint around", 0.006, 0.001))
     ):  # fmt: skip
-        evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * k, pulse, noise), 40 + k, kind)
+        evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * (k % 12), pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)
-        made = TraceMethod("pos", METHODS.load("pos")).pulse(trace)
+        method = "green" if kind in LIGHTS else "pos"  # POS takes some lights out
+        made = TraceMethod(method, METHODS.load(method)).pulse(trace)
         judge = Judge(made)
         windows = []
         for start, stop in ((90, 390), (100, 300)):

@@ -128,6 +128,8 @@ def heart_spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60) ->
     return spectrum(x, fs, resolution_hz, HEART_WINDOW)
 
 
+#: The slowest hearts that are thought of (their rates are not told), beats per minute.
+_SLOWEST_BPM = 25.0
 #: How far from half of a frequency its fundamental is looked for, Hz.
 _HALF_HZ = 0.05
 #: A weaker one, of at least this share of the power, is the fundamental when it beats in step with its double: phases
@@ -166,9 +168,8 @@ def heart_frequency(frequencies: Floats, power: Floats) -> float:
     return half if share > 0.5 else f
 
 
-def _half(frequencies: Floats, power: Floats, f: float) -> tuple[float, float]:
-    """The peak at half of ``f``, Hz, and its share of the power at ``f``; 0 where there is none of its own."""
-    low = HR_BAND_BPM[0] / 60
+def _half(frequencies: Floats, power: Floats, f: float, low: float = HR_BAND_BPM[0] / 60) -> tuple[float, float]:
+    """The peak at half of ``f``, Hz, and its share of the power at ``f``; 0 where none is its own, from ``low``."""
     near = np.flatnonzero((frequencies >= max(f / 2 - _HALF_HZ, low)) & (frequencies <= f / 2 + _HALF_HZ))
     if f / 2 < low or len(near) < 3 or not near[0] < near[np.argmax(power[near])] < near[-1]:
         return f / 2, 0.0  # out of the band, or a slope
@@ -191,8 +192,21 @@ def pulse_frequency(x: Floats, fs: float, resolution_hz: float = 0.05 / 60) -> f
     frequencies, power = heart_spectrum(x, fs, resolution_hz)
     f = heart_frequency(frequencies, power)
     half, share = _half(frequencies, power, f)
+    return half if _in_step(x, fs, f, half, share) else f
+
+
+def is_slower(x: Floats, fs: float, f: float, resolution_hz: float = 0.05 / 60) -> bool:
+    """Whether ``f`` (Hz) is the second harmonic of a heart that beats slower than 40 a minute: tested as in
+    :func:`heart_frequency` and :func:`pulse_frequency`, whose arguments these are."""
+    if f / 2 >= HR_BAND_BPM[0] / 60:
+        return False
+    half, share = _half(*heart_spectrum(x, fs, resolution_hz), f, _SLOWEST_BPM / 60)
+    return share > 0.5 or _in_step(x, fs, f, half, share)
+
+
+def _in_step(x: Floats, fs: float, f: float, half: float, share: float) -> bool:
     weak = share < _COUPLED_POWER or abs(2 * half - f) > _COUPLED_HZ or len(x) < _COUPLED_S * fs
-    return f if weak or _coupling(x, fs, f) < _COUPLED else half
+    return not weak and _coupling(x, fs, f) >= _COUPLED
 
 
 def _coupling(x: Floats, fs: float, f: float) -> float:

@@ -42,13 +42,30 @@ def test_a_short_recording_is_denied_by_its_windows_too() -> None:
     trace = face_trace(20, 70.0, noise=0.002, amplitude=0.01)
     t = np.arange(600) / 30
     luma = 120 * (1 + 0.01 * np.sin(2 * np.pi * 70 / 60 * t))
-    swing = np.where(t < 11, 0.006, 0.0) * np.sin(2 * np.pi * 70 / 60 * t)
+    swing = np.where(t < 11, 0.002, 0.0) * np.sin(2 * np.pi * 70 / 60 * t)
     around = 60 * (1 + swing + np.random.default_rng(0).normal(0, 0.0005, 600))
     pulse = load_method("pos").pulse(changed(trace, luma=luma, surround=around))
     assert hr_window(Judge(pulse), 0, 600).hr_bpm == pytest.approx(70, abs=1)
     vitals = measure_vitals(pulse)
     assert vitals.hr_bpm is None
     assert vitals.reasons == ("flickering light",)
+
+
+def test_a_short_recording_of_an_unsteady_heart_has_no_one_rate() -> None:
+    """Twenty seconds of a heart that slows down; of a minute of the same it is the median of what was seen."""
+    t = np.arange(1800) / 30
+    noise = np.random.default_rng(0).normal(0, 0.02, 1800)
+    beats = np.cumsum(np.where(t < 7, 110, 85) / 60 / 30)
+    wave = np.sin(2 * np.pi * beats) + noise
+    short = measure_vitals(Pulse(wave[:600], 30.0))
+    assert short.hr_bpm is None
+    assert short.reasons == ("unsteady rate",)
+    told = [w.hr_bpm for w in short.course if w.hr_bpm is not None]
+    assert min(told) == pytest.approx(85, abs=2), "what each window read is told"
+    assert max(told) == pytest.approx(110, abs=2)
+    assert measure_vitals(Pulse(wave, 30.0)).hr_bpm == pytest.approx(85, abs=1)
+    steady = np.sin(2 * np.pi * 1.5 * t[:600] + 2 * np.sin(2 * np.pi * 0.05 * t[:600])) + noise[:600]
+    assert measure_vitals(Pulse(steady, 30.0)).hr_bpm == pytest.approx(90, abs=3)
 
 
 def test_breathing_is_not_read_across_a_gap() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import neurokit2 as nk
@@ -176,6 +177,39 @@ def test_a_light_on_the_face_alone_is_no_pulse(coloured: bool) -> None:
     lit = type(seen)(patches.mean(axis=1), patches, seen.luma * swing, seen.clipped, seen.motion, 30.0)
     vitals = measure_vitals(load_method("green").pulse(RgbTrace(lit.rgb, 30.0, evidence=lit)))
     assert (vitals.reasons == ("flickering light",)) == coloured
+
+
+@pytest.mark.parametrize(
+    ("colour", "reasons"),
+    [
+        ((1.8, 1.0, 0.3), ("flickering light",)),  # an indicator, amber
+        ((0.6, 1.0, 2.5), ("flickering light",)),  # a blue flasher
+        ((0.88, 1.0, 1.05), ("flickering light",)),  # white, through a camera's curve
+        ((1.2, 2.4, 2.9), ("flickering light",)),  # a screen: blood's colours, but no pulse is so strong
+        ((0.43, 1.0, 0.69), ()),  # blood
+        ((0.7, 1.0, 0.9), ()),  # blood, through an encoder
+        ((0.35, 0.4, 0.42), ("no periodic component",)),  # hardly any colour left by an encoder: weak, but no light
+    ],
+)
+def test_what_swings_on_the_face_must_swing_as_blood_does(
+    colour: tuple[float, float, float], reasons: tuple[str, ...]
+) -> None:
+    seen = face_trace(20, 66.0).evidence
+    assert seen is not None
+    rgb = np.array([170.0, 120.0, 95.0]) * (1 - 0.0055 * pulse_wave(np.arange(600) / 30, 66)[:, None] * colour)
+    rgb += np.random.default_rng(0).normal(0, 0.02, rgb.shape)
+    vitals = measure_vitals(load_method("green").pulse(RgbTrace(rgb, 30.0, evidence=replace(seen, rgb=rgb))))
+    assert vitals.reasons == reasons
+
+
+def test_a_heart_below_40_is_not_told_at_its_double() -> None:
+    """What is left at its own rate, beside a second push in each beat, gives it away."""
+    t = np.arange(600) / 30
+    noise = np.random.default_rng(0).normal(0, 0.05, 600)
+    for own, told in ((0.4, None), (0.0, 68.0)):
+        wave = own * np.sin(2 * np.pi * 34 / 60 * t) + np.sin(4 * np.pi * 34 / 60 * t + 0.5) + noise
+        vitals = measure_vitals(Pulse(wave, 30.0))
+        assert vitals.hr_bpm == (told and pytest.approx(told, abs=1))
 
 
 def test_motion_is_named_as_the_reason() -> None:

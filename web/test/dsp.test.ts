@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { chrom, green, pos, type Classical } from "../src/classical/methods";
 import { bandpass } from "../src/dsp/filter";
 import { resampleByTime } from "../src/dsp/resample";
-import { heartFrequency, heartSpectrum, peakFrequency, pulseFrequency, spectrum } from "../src/dsp/spectrum";
+import { heartFrequency, heartSpectrum, isSlower, peakFrequency, pulseFrequency, spectrum } from "../src/dsp/spectrum";
 import { detrend } from "../src/dsp/trend";
 import { doubles, expectClose, floats, vectors } from "./vectors";
 
@@ -38,6 +38,11 @@ describe("signals match Python's", () => {
   it("a slow heart is not told at its second harmonic, though hardly anything is left at its own rate", () => {
     for (const { wave, f } of v.pulse) expect(pulseFrequency(doubles(wave), v.fs)).toBeCloseTo(f, 5);
     for (const { wave, f } of v.heart) expect(heartFrequency(heartSpectrum(doubles(wave), v.fs))).toBeCloseTo(f, 5);
+  });
+
+  it("a heart below 40 is not told at its double", () => {
+    for (const { wave, f, slower } of v.slower) expect(isSlower(doubles(wave), v.fs, f)).toBe(slower);
+    expect(new Set(v.slower.map((each: { slower: boolean }) => each.slower)).size).toBe(2);
   });
 
   it.each(["slow", "fast"])("resampling onto a %s clock, with gaps", (name) => {

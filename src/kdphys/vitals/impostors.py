@@ -27,8 +27,7 @@ _KNOWN_S = ((0.3, 0.25, 1.3), (1.0, 0.5, 8.0))
 _REACH_S = 20.0
 #: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
 #: much of what happens there in the pulse's band happens at this rate.
-_LIT = 0.4
-_ALONE = 0.4
+_LIT = ((0.4, 0.4), (0.15, 0.5))
 #: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing, unless the SQI is as high
 #: as this.
 _BEAT_HZ = 0.05
@@ -39,6 +38,12 @@ _NOD = 0.008
 _NODDING = 0.5
 #: Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour.
 _GREY = 0.05
+#: Where this share of what the face's colours do in the pulse's band happens at the rate, and more than faintly
+#: (amplitude), it is blood only if it is no stronger than a pulse ever is, less grey than this, and red and blue swing
+#: against green as they do where blood comes and goes, or where an encoder has left the brightness alone.
+_OWN, _FAINT, _STRONG = 0.4, 0.003, 0.012
+_GREYISH = 0.12
+_RED, _BLUE, _BRIGHT = (0.25, 1.15), (0.45, 1.3), 1.15
 #: Below this difference between the mean colours, grey levels, a picture has no colour.
 _COLOURED = 3.0
 #: The reason that holds at any rate.
@@ -65,7 +70,7 @@ def impostor(
         return "too much motion"
     if sqi < _BEAT_SQI and evidence.beat_hz is not None and abs(f0 - evidence.beat_hz) < _BEAT_HZ:
         return "flickering light"
-    if _is_grey(evidence, start, stop, fs, f0) or _flickers(evidence, start, stop, fs, f0):
+    if _shines(evidence, start, stop, fs, f0) or _flickers(evidence, start, stop, fs, f0):
         return "flickering light"
     return None
 
@@ -183,23 +188,33 @@ def _flickers(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -
     x = np.stack([band(s / s.mean() - 1.0, fs) for s in series.T])
     face, around = _tone(x, fs, f0)
     # In step, and not much fainter than in the face.
-    if float(np.real(around * np.conj(face))) < _LIT * float(np.abs(face)) ** 2:
-        return False
-    return _share_at(x[1:], fs, f0) > _ALONE
+    swing, alone = float(np.real(around * np.conj(face))), _share_at(x[1:], fs, f0)
+    return any(swing >= lit * float(np.abs(face)) ** 2 and alone > least for lit, least in _LIT)
 
 
-def _is_grey(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
-    """Whether all colours swing alike at ``f0`` (Hz), as they do in a light that falls on the face alone.
+def _shines(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
+    """Whether the colours of the face swing at ``f0`` (Hz) as in a light that falls on it alone, and not as blood does.
 
-    A camera without colour shows nothing else, so there it cannot be told.
+    A camera without colour shows brightness alone, so there only a strong light can be told.
     """
     colour = _filled(evidence.rgb[start:stop])
     if colour is None or float(colour.mean(axis=0).min()) < 1.0:
         return False
-    if float(np.ptp(colour.mean(axis=0))) < _COLOURED:
+    level = colour.mean(axis=0)
+    coloured = float(np.ptp(level)) >= _COLOURED
+    x = np.stack([band(c / c.mean() - 1.0, fs) for c in colour.T])
+    tones = _tone(x, fs, f0)
+    grey = float(np.abs(tones - tones.mean()).max()) / max(float(np.abs(tones.mean())), 1e-12)
+    if coloured and grey < _GREY:
+        return True
+    amplitude = float(np.abs(tones).max())
+    if amplitude < _FAINT or _share_at(x, fs, f0) < _OWN:
         return False
-    tones = _tone(np.stack([band(c / c.mean() - 1.0, fs) for c in colour.T]), fs, f0)
-    return float(np.abs(tones - tones.mean()).max()) < _GREY * float(np.abs(tones.mean()))
+    if amplitude > _STRONG or not coloured:
+        return amplitude > _STRONG
+    red, _, blue = np.real(tones * np.conj(tones[1])) / max(float(np.abs(tones[1])) ** 2, 1e-30)
+    blood = _RED[0] < red < _RED[1] and _BLUE[0] < blue < max(_BLUE[1], _BRIGHT * level[1] / level[2])
+    return grey < _GREYISH or not blood
 
 
 def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:

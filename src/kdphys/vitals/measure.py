@@ -19,6 +19,8 @@ from kdphys.vitals.result import REASONS, Estimate, HrWindow, Vitals
 
 #: A recording up to this long is judged as one stretch, a longer one by the median of its windows, seconds.
 _WHOLE_S = 30.0
+#: Between the windows of a short recording, the middle 80 % of them, the rate of a steady heart changes by less, bpm.
+_UNSTEADY_BPM = 12.0
 #: The last frame is shown for as long as one is, seconds: that much a recording may lack.
 _LAST_S = 0.1
 
@@ -33,7 +35,9 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
     The heart rate of up to 30 s is that of the whole stretch; of a longer recording it is the median over the windows
     that have an answer, its SQI their mean. There is none when half as many windows read the same rate and found that
     it is a light's, an encoder's or that of the head's movement, or that the picture repeats itself: what they saw does
-    not come and go. For the same reason a window has none when those of the half minute before it deny it.
+    not come and go. For the same reason a window has none when those of the half minute before it deny it. A short
+    recording whose windows read rates far apart, of a heart that fibrillates or slows down, has none: its spectrum is of
+    no one rate.
     """
     judged = hr_course(pulse, window_s, step_s)
     duration = len(pulse.bvp) / pulse.fs
@@ -42,6 +46,8 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
     why = None if whole.hr_bpm is None else denial(judged, whole.hr_bpm)
     if why is not None:
         whole = replace(whole, hr_bpm=None, sqi=0.0, reason=why)
+    if whole.hr_bpm is not None and duration <= _WHOLE_S and _spread(judged) > _UNSTEADY_BPM:
+        whole = replace(whole, hr_bpm=None, sqi=min(whole.sqi, 0.5), reason="unsteady rate")
     if whole.reason == REPEATING and duration <= _WHOLE_S:  # so are all its parts
         judged = [w if w.hr_bpm is None else replace(w, hr_bpm=None, sqi=0.0, reason=REPEATING) for w in judged]
     course = list(map(Memory(), judged))
@@ -61,6 +67,12 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
         rr = respiration(pulse, beats, intervals, whole.sqi)
     reasons = () if hr.value is not None else (hr.reason or "",)
     return Vitals(hr, rr, hrv, beats, intervals[:, 1], whole.sqi, span, tuple(course), coverage, reasons, pulse.method)
+
+
+def _spread(course: list[HrWindow]) -> float:
+    """Between the rates of windows, the lowest and the highest tenth left out, bpm; 0 where there are few."""
+    rates = [w.hr_bpm for w in course if w.hr_bpm is not None]
+    return float(np.ptp(np.percentile(rates, (10, 90)))) if len(rates) >= 3 else 0.0
 
 
 def _nothing() -> tuple[np.ndarray, np.ndarray, int]:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from kdphys.classical import METHODS
 from kdphys.containers import Evidence, Pulse
-from kdphys.dsp import HR_BAND_BPM, heart_frequency, heart_spectrum, pulse_frequency, runs, spectrum
+from kdphys.dsp import HR_BAND_BPM, heart_frequency, heart_spectrum, is_slower, pulse_frequency, runs, spectrum
 from kdphys.vitals.impostors import BIN_HZ, MISSING, band, impostor, near
 
 Floats = NDArray[np.floating[Any]]
@@ -167,8 +167,11 @@ def _is_covered(evidence: Evidence | None, start: int, stop: int) -> bool:
 
 
 def _is_beyond(pulse: Pulse, start: int, stop: int, f0: float) -> bool:
-    """Whether the peak at ``f0`` (Hz) may be the slope of a higher one, above the rates that are looked for."""
+    """Whether the peak at ``f0`` (Hz) may be the slope of a higher one, above the rates that are looked for, or the
+    double of one below them."""
     bvp = np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)
+    if is_slower(bvp, pulse.fs, f0, BIN_HZ):
+        return True
     frequencies, power = heart_spectrum(bvp, pulse.fs, BIN_HZ)
     high = HR_BAND_BPM[1] / 60
     beyond = (

@@ -66,6 +66,8 @@ export function peakFrequency({ step, power }: Spectrum, low: number, high: numb
 
 /** The rates that a human heart is looked for at, Hz. */
 export const HR_HZ = [40 / 60, 200 / 60] as const;
+/** The slowest hearts that are thought of (their rates are not told), Hz. */
+const SLOWEST_HZ = 25 / 60;
 /** How far from half of a frequency its fundamental is looked for, Hz. */
 const HALF_HZ = 0.05;
 /**
@@ -84,9 +86,8 @@ export function heartFrequency(found: Spectrum): number {
   return share > 0.5 ? half : f;
 }
 
-/** The peak at half of `f`, Hz, and its share of the power at `f`; 0 where there is none of its own. */
-function halfOf(found: Spectrum, f: number): { half: number; share: number } {
-  const [low] = HR_HZ;
+/** The peak at half of `f`, Hz, and its share of the power at `f`; 0 where none is its own, from `low`. */
+function halfOf(found: Spectrum, f: number, low: number = HR_HZ[0]): { half: number; share: number } {
   const none = { half: f / 2, share: 0 };
   if (f / 2 < low) return none;
   const first = Math.ceil(Math.max(f / 2 - HALF_HZ, low) / found.step);
@@ -103,8 +104,19 @@ export function pulseFrequency(x: Float64Array, fs: number, resolution?: number)
   const found = heartSpectrum(x, fs, resolution);
   const f = heartFrequency(found);
   const { half, share } = halfOf(found, f);
+  return inStep(x, fs, f, half, share) ? half : f;
+}
+
+/** Whether `f` (Hz) is the second harmonic of a heart that beats slower than 40 a minute. */
+export function isSlower(x: Float64Array, fs: number, f: number, resolution?: number): boolean {
+  if (f / 2 >= HR_HZ[0]) return false;
+  const { half, share } = halfOf(heartSpectrum(x, fs, resolution), f, SLOWEST_HZ);
+  return share > 0.5 || inStep(x, fs, f, half, share);
+}
+
+function inStep(x: Float64Array, fs: number, f: number, half: number, share: number): boolean {
   const weak = share < COUPLED_POWER || Math.abs(2 * half - f) > COUPLED_HZ || x.length < COUPLED_S * fs;
-  return weak || coupling(x, fs, f) < COUPLED ? f : half;
+  return !weak && coupling(x, fs, f) >= COUPLED;
 }
 
 /** How steady the phase at `f` Hz is against twice that at its half, over five stretches of a third of `x`. */

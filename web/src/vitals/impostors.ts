@@ -17,15 +17,24 @@ const KNOWN_S = [
   [0.3, 0.25, 1.3],
   [1, 0.5, 8],
 ] as const;
-/** What beats around the face as it does in it is the light: from this share of the swing in the face on, … */
-const LIT = 0.4;
-/** … and when that much of what happens there in the pulse's band happens at this rate. */
-const ALONE = 0.4;
+/** What beats around the face as it does in it is the light: from this share of the swing in the face on, and that alone. */
+const LIT = [
+  [0.4, 0.4],
+  [0.15, 0.5],
+] as const;
 /** Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the band. */
 const NOD = 0.008;
 const NODDING = 0.5;
 /** Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour. */
 const GREY = 0.05;
+/** Where what the colours do is done at the rate, and more than faintly, it must be as blood does: see kdphys/vitals/impostors.py. */
+const OWN = 0.4;
+const FAINT = 0.003;
+const STRONG = 0.012;
+const GREYISH = 0.12;
+const RED = [0.25, 1.15] as const;
+const BLUE = [0.45, 1.3] as const;
+const BRIGHT = 1.15;
 /** Below this difference between the mean colours, grey levels, a picture has no colour. */
 const COLOURED = 3;
 /** Up to this share of a window may be missing: it is bridged. */
@@ -42,7 +51,7 @@ export function impostor(
   const before = Math.max(stop - Math.round(REACH_S * fs), 0);
   if (repeats(evidence, start, stop, fs) || (before < start && repeats(evidence, before, stop, fs))) return "repeating picture";
   if (moves(evidence, start, stop, fs, f0)) return "too much motion";
-  if (isGrey(evidence, start, stop, fs, f0) || flickers(evidence, start, stop, fs, f0)) return "flickering light";
+  if (shines(evidence, start, stop, fs, f0) || flickers(evidence, start, stop, fs, f0)) return "flickering light";
   return null;
 }
 
@@ -143,25 +152,37 @@ function flickers(evidence: Evidence, start: number, stop: number, fs: number, f
   const waves = series.map((x) => relative(x, fs));
   const [face, around] = waves.map((x) => tone(x, fs, f0)) as [Tone, Tone];
   // In step, and not much fainter than in the face.
-  if (around[0] * face[0] + around[1] * face[1] < LIT * (face[0] ** 2 + face[1] ** 2)) return false;
-  return shareAt([waves[1]!], fs, f0) > ALONE;
+  const swing = around[0] * face[0] + around[1] * face[1];
+  const alone = shareAt([waves[1]!], fs, f0);
+  return LIT.some(([lit, least]) => swing >= lit * (face[0] ** 2 + face[1] ** 2) && alone > least);
 }
 
 /**
- * Whether all colours swing alike at `f0` (Hz), as they do in a light that falls on the face alone. A camera without
- * colour shows nothing else, so there it cannot be told.
+ * Whether the colours of the face swing at `f0` (Hz) as in a light that falls on it alone, and not as blood does. A camera
+ * without colour shows brightness alone, so there only a strong light can be told.
  */
-function isGrey(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
+function shines(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
   const colours = filled(
     [0, 1, 2].map((c) => Float64Array.from({ length: stop - start }, (_, k) => evidence.rgb[3 * (start + k) + c]!)),
   );
   if (!colours) return false;
   const levels = colours.map(mean);
-  if (Math.min(...levels) < 1 || Math.max(...levels) - Math.min(...levels) < COLOURED) return false;
-  const tones = colours.map((x) => tone(relative(x, fs), fs, f0));
+  if (Math.min(...levels) < 1) return false;
+  const coloured = Math.max(...levels) - Math.min(...levels) >= COLOURED;
+  const waves = colours.map((x) => relative(x, fs));
+  const tones = waves.map((x) => tone(x, fs, f0));
   const [re, im] = [mean(tones.map((z) => z[0])), mean(tones.map((z) => z[1]))];
   const off = Math.max(...tones.map((z) => Math.hypot(z[0] - re, z[1] - im)));
-  return off < GREY * Math.hypot(re, im);
+  const grey = off / Math.max(Math.hypot(re, im), 1e-12);
+  if (coloured && grey < GREY) return true;
+  const amplitude = Math.max(...tones.map((z) => Math.hypot(...z)));
+  if (amplitude < FAINT || shareAt(waves, fs, f0) < OWN) return false;
+  if (amplitude > STRONG || !coloured) return amplitude > STRONG;
+  const green = tones[1]!;
+  const size = Math.max(green[0] ** 2 + green[1] ** 2, 1e-30);
+  const [red, , blue] = tones.map((z) => (z[0] * green[0] + z[1] * green[1]) / size) as [number, number, number];
+  const blood = RED[0] < red && red < RED[1] && BLUE[0] < blue && blue < Math.max(BLUE[1], (BRIGHT * levels[1]!) / levels[2]!);
+  return grey < GREYISH || !blood;
 }
 
 /** Whether the head nods, sways, bounces, comes and goes at `f0` (Hz), and does hardly anything else. */

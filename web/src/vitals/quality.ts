@@ -2,7 +2,7 @@
 
 import { chrom, green, pos } from "../classical/methods";
 import type { Evidence } from "../clip/trace";
-import { HR_HZ, heartSpectrum, pulseFrequency, spectrum } from "../dsp/spectrum";
+import { HR_HZ, heartSpectrum, isSlower, pulseFrequency, spectrum } from "../dsp/spectrum";
 import { clamp, interp, mean, median, runs, std } from "../dsp/stats";
 import type { Pulse } from "../pulse/pulse";
 import { BIN_HZ, agreement, dominance, halves, logAc, near, snrDb, strength, unison } from "./features";
@@ -183,9 +183,11 @@ function isCovered(evidence: Evidence | null, start: number, stop: number): bool
   return 1 - missing / (stop - start) >= 1 - MISSING;
 }
 
-/** Whether the peak at `f0` (Hz) may be the slope of a higher one, above the rates that are looked for. */
+/** Whether the peak at `f0` (Hz) may be the slope of a higher one, above the rates that are looked for, or the double of one below. */
 function isBeyond(pulse: Pulse, start: number, stop: number, f0: number): boolean {
-  const { step, power } = heartSpectrum(pulse.bvp.subarray(start, stop), pulse.fs, BIN_HZ);
+  const bvp = pulse.bvp.subarray(start, stop);
+  if (isSlower(bvp, pulse.fs, f0, BIN_HZ)) return true;
+  const { step, power } = heartSpectrum(bvp, pulse.fs, BIN_HZ);
   const [, high] = HR_HZ;
   const k = Math.min(Math.floor(f0 / step), power.length - 2);
   const own = power[k]! + (f0 / step - k) * (power[k + 1]! - power[k]!);
