@@ -36,8 +36,8 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
     that have an answer, its SQI their mean. There is none when half as many windows read the same rate and found that
     it is a light's, an encoder's or that of the head's movement, or that the picture repeats itself: what they saw does
     not come and go. For the same reason a window has none when those of the half minute before it deny it. A short
-    recording whose windows read rates far apart, of a heart that fibrillates or slows down, has none: its spectrum is of
-    no one rate.
+    recording whose windows read rates far apart, of a heart that fibrillates or slows down, has none: its spectrum is
+    of no one rate.
     """
     judged = hr_course(pulse, window_s, step_s)
     duration = len(pulse.bvp) / pulse.fs
