@@ -85,7 +85,7 @@ def test_a_fast_heart_before_a_camera_that_slows_down_is_never_read_as_a_slow_on
 
 
 def test_a_clock_that_is_set_back_keeps_what_was_known() -> None:
-    skin, session = Skin(72.0, breaths=15.0, depth=0.02, rsa=0.05), kdphys.stream("pos")
+    skin, session = Skin(72.0, breaths=15.0, depth=0.012, rsa=0.05), kdphys.stream("pos")
     before = run(session, skin, 75, start=1000.0)[-1].vitals
     assert before.rr_brpm == pytest.approx(15, abs=1)
     after = run(session, skin, 16, start=875.0)[-1]
@@ -176,7 +176,7 @@ def test_a_part_of_the_picture_needs_no_face() -> None:
 
 def test_breathing_and_variability_after_their_minimum() -> None:
     """Variability over minutes from a history of one minute."""
-    frames = list(Skin(66.0, breaths=15.0, depth=0.02, rsa=0.1).frames(170, 10))
+    frames = list(Skin(66.0, breaths=15.0, depth=0.014, rsa=0.1).frames(170, 10))
     session, builder, by_time = kdphys.stream("pos", refresh_s=2.0), TraceBuilder(30.0, 0.0), {}
     for rgb, t in frames:
         builder.add(Frame(rgb, t), BOX)
