@@ -108,6 +108,6 @@ def test_one_person_has_no_splits(tmp_path: Path) -> None:
     manifest = json.loads((store / "manifest.json").read_text())
     manifest["splits"] = {"seed": 0, "folds": 5}
     (store / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(DataError, match='two persons are needed.*part = "all"'):
+    with pytest.raises(DataError, match=r'two persons are needed.*part = "all"'):
         source(store)
     assert source(store, part="all").items
