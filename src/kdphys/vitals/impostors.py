@@ -204,10 +204,12 @@ def _shines(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> 
     coloured = float(np.ptp(level)) >= _COLOURED
     x = np.stack([band(c / c.mean() - 1.0, fs) for c in colour.T])
     tones = _tone(x, fs, f0)
+    amplitude = float(np.abs(tones).max())
+    if amplitude < 1e-9:
+        return False  # nothing swings
     grey = float(np.abs(tones - tones.mean()).max()) / max(float(np.abs(tones.mean())), 1e-12)
     if coloured and grey < _GREY:
         return True
-    amplitude = float(np.abs(tones).max())
     if amplitude < _FAINT or _share_at(x, fs, f0) < _OWN:
         return False
     if amplitude > _STRONG or not coloured:

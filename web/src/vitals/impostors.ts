@@ -171,11 +171,12 @@ function shines(evidence: Evidence, start: number, stop: number, fs: number, f0:
   const coloured = Math.max(...levels) - Math.min(...levels) >= COLOURED;
   const waves = colours.map((x) => relative(x, fs));
   const tones = waves.map((x) => tone(x, fs, f0));
+  const amplitude = Math.max(...tones.map((z) => Math.hypot(...z)));
+  if (amplitude < 1e-9) return false; // nothing swings
   const [re, im] = [mean(tones.map((z) => z[0])), mean(tones.map((z) => z[1]))];
   const off = Math.max(...tones.map((z) => Math.hypot(z[0] - re, z[1] - im)));
   const grey = off / Math.max(Math.hypot(re, im), 1e-12);
   if (coloured && grey < GREY) return true;
-  const amplitude = Math.max(...tones.map((z) => Math.hypot(...z)));
   if (amplitude < FAINT || shareAt(waves, fs, f0) < OWN) return false;
   if (amplitude > STRONG || !coloured) return amplitude > STRONG;
   const green = tones[1]!;
