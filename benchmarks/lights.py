@@ -13,11 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from torch import Tensor
 
 from kdphys.data.synth import load_bank, sample_scene
 from kdphys.data.synth.codec import encode
 from kdphys.data.synth.compose import Composer
-from kdphys.data.synth.paint import paint
+from kdphys.data.synth.paint import Painted, paint
 from kdphys.data.synth.presets import BENCH_BANK
 from kdphys.data.synth.scene import Codec, Scene
 from kdphys.data.synth.shade import Shader
@@ -45,12 +46,21 @@ def lit(tracks: Tracks, per_min: float, swing: tuple[float, float, float], blink
     return replace(tracks, key=(tracks.key * (1 + x[:, None] * np.array(swing))).astype(np.float32))
 
 
+class Lit(Shader):
+    """A person whose light swings, before a background whose light does not: that of ``steady``."""
+
+    def __init__(self, scene: Scene, painted: Painted, tracks: Tracks, steady: Tracks) -> None:
+        super().__init__(scene, painted, tracks)
+        self._steady = Shader(scene, painted, steady)
+
+    def behind_light(self, frames: np.ndarray) -> Tensor:
+        return self._steady.behind_light(frames)
+
+
 def film(scene: Scene, light: str, path: Path) -> None:
-    """Only the person is lit: what falls on the background is the light without its swing."""
     before = make_tracks(scene, SECONDS, uniform=True)
     painted = paint(scene, load_bank(BENCH_BANK).head(scene.person.head), None)
-    shader, steady = Shader(scene, painted, lit(before, *LIGHTS[light])), Shader(scene, painted, before)
-    setattr(shader, "behind_light", steady.behind_light)  # noqa: B010 - of this one shader
+    shader = Lit(scene, painted, lit(before, *LIGHTS[light]), before)
     middle = (PICTURE[0] / 2, PICTURE[1] / 2 - 0.05 * scene.camera.face_px)
     frames = Composer(shader, *PICTURE, middle, scene.camera.face_px).frames()
     encode((f for f, _ in zip(frames, range(round(SECONDS * FPS)), strict=False)), str(path), scene.codec, FPS)

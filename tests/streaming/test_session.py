@@ -150,7 +150,7 @@ def test_wrong_frames_are_refused_and_the_stream_goes_on() -> None:
         with pytest.raises(InvalidInputError, match="t must be a"):
             kdphys.Frame(good, wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="box"):
-        session.push(good, 0.0, box=("left", 0, 9, 9))  # type: ignore[arg-type]
+        session.push(good, 0.0, box=("left", 0, 9, 9))
     assert session.counts.frames == 0
     assert session.close() is None
     session = kdphys.stream("pos")

@@ -163,7 +163,8 @@ def prepare(
         raise InvalidInputError(f"folds must be 2 or more, got {folds}")
     settings = Settings(size, fs, dtype, f"{extract.__module__}:{extract.__qualname__}")
     out = Path(out)
-    jobs = {key_of(dataset, s.name): Job(key_of(dataset, s.name), dataset, s, out, settings, extract) for s in sources}
+    made = [Job(key_of(dataset, s.name), dataset, s, out, settings, extract) for s in sources]
+    jobs = {job.key: job for job in made}
     if len(jobs) < len(sources):
         names = Counter(s.name for s in sources)
         twice = [f"{name!r} ({n} times)" for name, n in names.items() if n > 1]

@@ -1,0 +1,109 @@
+"""Lights, encoders and nodding heads have a rhythm, and are told from a pulse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from kdphys.containers import RgbTrace
+from kdphys.pulse.estimate import load_method
+from kdphys.vitals import measure_vitals
+from kdphys.vitals.heart_rate import hr_course
+from tests.conftest import face_trace, pulse_wave
+from tests.vitals.test_vitals import changed
+
+
+@pytest.mark.parametrize(("swing", "shift", "refused"), [(0.01, 0.0, True), (0.01, 0.4, False), (0.0005, 0.0, False)])
+def test_what_beats_around_the_face_too_is_the_light(swing: float, shift: float, refused: bool) -> None:
+    """A face that beats by 1 % at 70; the surround likewise, at another rate, or hardly."""
+    trace = face_trace(20, 70.0, noise=0.002, amplitude=0.01)
+    assert trace.evidence is not None
+    t = np.arange(600) / 30
+    luma = 120 * (1 + 0.01 * np.sin(2 * np.pi * 70 / 60 * t))
+    noise = np.random.default_rng(0).normal(0, 0.0005, 600)
+    around = 60 * (1 + swing * np.sin(2 * np.pi * (70 / 60 + shift) * t) + noise)
+    vitals = measure_vitals(load_method("pos").pulse(changed(trace, luma=luma, surround=around)))
+    assert (vitals.reasons == ("flickering light",)) == refused
+    assert (vitals.hr_bpm is None) == refused
+
+
+@pytest.mark.parametrize(("lit_s", "shift", "refused"), [(10.0, 0.0, False), (35.0, 0.0, True), (35.0, 0.4, False)])
+def test_what_many_windows_know_to_be_the_light_is_no_pulse_in_the_others(
+    lit_s: float, shift: float, refused: bool
+) -> None:
+    """A minute that beats at 70; for a while one sees that the lamp does, too, or that it beats at another rate."""
+    trace = face_trace(60, 70.0, noise=0.002, amplitude=0.01)
+    t = np.arange(1800) / 30
+    luma = 120 * (1 + 0.01 * np.sin(2 * np.pi * 70 / 60 * t))
+    swing = np.where(t < lit_s, 0.01, 0.0) * np.sin(2 * np.pi * (70 / 60 + shift) * t)
+    around = 60 * (1 + swing + np.random.default_rng(0).normal(0, 0.0005, 1800))
+    pulse = load_method("pos").pulse(changed(trace, luma=luma, surround=around))
+    vitals = measure_vitals(pulse)
+    assert sum(w.hr_bpm is not None for w in hr_course(pulse)) > 15, "each by itself is convincing"
+    assert (sum(w.hr_bpm is not None for w in vitals.course) > 15) != refused
+    assert vitals.hr_bpm == (None if refused else pytest.approx(70, abs=1))
+    assert vitals.reasons == (("flickering light",) if refused else ())
+
+
+@pytest.mark.parametrize(
+    ("beat_hz", "noise", "refused"),
+    [(70 / 60, 0.01, True), (72 / 60, 0.01, True), (75 / 60, 0.01, False), (None, 0.01, False), (70 / 60, 0.0, False)],
+)
+def test_the_beat_of_a_coarse_codec_is_no_pulse_unless_it_is_sure(
+    beat_hz: float | None, noise: float, refused: bool
+) -> None:
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0, noise=noise), beat_hz=beat_hz)))
+    assert (vitals.reasons == ("flickering light",)) == refused
+    assert (vitals.hr_bpm is None) == refused
+
+
+@pytest.mark.parametrize("way", [1, 2])
+@pytest.mark.parametrize(("nod", "shift", "refused"), [(0.02, 0.0, True), (0.02, 0.4, False), (0.001, 0.0, False)])
+def test_a_head_that_nods_in_time_has_no_heart_rate(nod: float, shift: float, refused: bool, way: int) -> None:
+    """A face that beats at 70 and nods, or comes and goes, at 70, at another rate, or by no more than a heart does."""
+    t = np.arange(600) / 30
+    place = 2 + np.random.default_rng(0).normal(0, 0.001, (600, 3))
+    place[:, way] += nod * np.sin(2 * np.pi * (70 / 60 + shift) * t)
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), place=place)))
+    assert (vitals.hr_bpm is None) == refused
+    if refused:
+        assert vitals.reasons == ("too much motion",)
+
+
+@pytest.mark.parametrize("coloured", [True, False])
+def test_a_light_on_the_face_alone_is_no_pulse(coloured: bool) -> None:
+    """All colours swing alike; of a camera without colour that is not said, for it shows nothing else."""
+    seen = face_trace(20, None, noise=0.0005, seed=1).evidence
+    assert seen is not None
+    swing = 1 - 0.01 * pulse_wave(np.arange(600) / 30, 66)
+    patches = seen.patches * swing[:, None, None].astype(np.float32)
+    if not coloured:
+        patches = np.repeat(patches[:, :, 1:2], 3, axis=2)
+    lit = type(seen)(patches.mean(axis=1), patches, seen.luma * swing, seen.clipped, seen.motion, 30.0)
+    vitals = measure_vitals(load_method("green").pulse(RgbTrace(lit.rgb, 30.0, evidence=lit)))
+    assert (vitals.reasons == ("flickering light",)) == coloured
+
+
+@pytest.mark.parametrize(
+    ("colour", "reasons"),
+    [
+        ((1.8, 1.0, 0.3), ("flickering light",)),  # an indicator, amber
+        ((0.6, 1.0, 2.5), ("flickering light",)),  # a blue flasher
+        ((0.88, 1.0, 1.05), ("flickering light",)),  # white, through a camera's curve
+        ((1.2, 2.4, 2.9), ("flickering light",)),  # a screen: blood's colours, but no pulse is so strong
+        ((0.43, 1.0, 0.69), ()),  # blood
+        ((0.7, 1.0, 0.9), ()),  # blood, through an encoder
+        ((0.35, 0.4, 0.42), ("no periodic component",)),  # hardly any colour left by an encoder: weak, but no light
+    ],
+)
+def test_what_swings_on_the_face_must_swing_as_blood_does(
+    colour: tuple[float, float, float], reasons: tuple[str, ...]
+) -> None:
+    seen = face_trace(20, 66.0).evidence
+    assert seen is not None
+    rgb = np.array([170.0, 120.0, 95.0]) * (1 - 0.0055 * pulse_wave(np.arange(600) / 30, 66)[:, None] * colour)
+    rgb += np.random.default_rng(0).normal(0, 0.02, rgb.shape)
+    vitals = measure_vitals(load_method("green").pulse(RgbTrace(rgb, 30.0, evidence=replace(seen, rgb=rgb))))
+    assert vitals.reasons == reasons
