@@ -47,14 +47,18 @@ def test_measuring_never_loads_torch(code: str, demo_path: Path) -> None:
     assert out.split()[-1] == "False"
 
 
-def test_measuring_defers_what_numpy_has_for_fortran_and_for_testing(demo_path: Path) -> None:
+def test_measuring_defers_what_it_never_calls(demo_path: Path) -> None:
+    """NumPy's for Fortran and for tests, SciPy's for statistics: there when somebody wants it."""
     out = run(
         f"import sys, kdphys; kdphys.measure({str(demo_path)!r}, method='pos');"
-        "print([m for m in sys.modules if m.startswith(('numpy.f2py.', 'numpy.testing.'))]);"
-        "import numpy; numpy.testing.assert_allclose(1, 1); print(numpy.f2py.get_include())"
+        "print([m for m in sys.modules if m.startswith(('numpy.f2py.', 'numpy.testing.', 'scipy.stats'))]);"
+        "import numpy; numpy.testing.assert_allclose(1, 1); print(numpy.f2py.get_include());"
+        "import scipy.signal; print(scipy.signal.find_peaks_cwt(numpy.sin(numpy.arange(100) * 0.3), [3, 5])[0]);"
+        "import scipy.stats; print(scipy.stats.norm.cdf(0))"
     ).splitlines()
     assert out[0] == "[]"
-    assert Path(out[1]).exists()  # there when somebody wants it
+    assert Path(out[1]).exists()
+    assert out[2:] == ["6", "0.5"]
 
 
 def test_public_names() -> None:

@@ -118,9 +118,14 @@ def spectrum(
     """
     x = np.asarray(x, dtype=np.float64)
     nfft = 1 << max(int(np.ceil(np.log2(max(fs / resolution_hz, len(x))))), 4)
-    w = signal.get_window(window, len(x), fftbins=False)
-    power = np.abs(np.fft.rfft((x - x.mean()) * w, nfft)) ** 2
+    power = np.abs(np.fft.rfft((x - x.mean()) * _window(window, len(x)), nfft)) ** 2
     return np.fft.rfftfreq(nfft, 1 / fs), power
+
+
+@lru_cache(maxsize=64)
+def _window(window: str | tuple[str, float], n: int) -> Floats:
+    out: Floats = signal.get_window(window, n, fftbins=False)
+    return out
 
 
 def heart_spectrum(x: ArrayLike, fs: float, resolution_hz: float = 0.05 / 60) -> tuple[Floats, Floats]:

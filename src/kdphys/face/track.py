@@ -194,7 +194,7 @@ class FaceTracker:
 
     def _changes(self, frame: Frame) -> tuple[bool, list[_Person]]:
         """Whether the whole picture changed from the last frame to this one, and whose face did."""
-        step = max(min(frame.rgb.shape[:2]) // 160, 1)
+        step = max(min(frame.rgb.shape[:2]) // 96, 1)
         height, width = frame.rgb.shape[:2]
         small = np.asarray(
             cv2.resize(frame.rgb, (width // step, height // step), interpolation=cv2.INTER_NEAREST), np.uint8

@@ -140,7 +140,7 @@ export class FaceTracker {
 
   /** Whether the whole picture changed from the last one to this one, and whose face did. */
   private changes(picture: Picture): { cut: boolean; changed: Person[] } {
-    const step = Math.max(Math.floor(Math.min(picture.width, picture.height) / 160), 1);
+    const step = Math.max(Math.floor(Math.min(picture.width, picture.height) / 96), 1);
     const small = thin(picture, step);
     const before = this.small;
     this.small = small;
