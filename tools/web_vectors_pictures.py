@@ -85,7 +85,8 @@ def clip_vectors() -> Json:
 
 
 def steady_vectors(rgb: np.ndarray) -> Json:
-    """A face that wanders over whole pixels and grows, in a box that trembles; once it is gone, once far away."""
+    """A face that wanders over whole pixels and grows, in a box that trembles; once it is gone, once far away, once
+    another picture."""
     grown = np.ascontiguousarray(cv2.resize(rgb, None, fx=1.06, fy=1.06, interpolation=cv2.INTER_AREA)[:150, :201])
     random, steady, frames = rng(14), Steady(), []
     times = f32(np.cumsum(random.uniform(0.025, 0.042, 40)))
@@ -94,10 +95,11 @@ def steady_vectors(rgb: np.ndarray) -> Json:
         dx, dy = round(7 * np.sin(0.4 * k)), round(4 * np.sin(0.7 * k + 1))
         box = np.array([62, 40, 122, 104]) + [dx, dy, dx, dy] + random.normal(0, 0.8, 4) + (24 if k >= 33 else 0)
         box = f32(box)
-        seen = np.roll((rgb, grown)[k >= 12], (dy, dx), (0, 1))
+        which = 2 if 20 <= k < 23 else int(k >= 12)
+        seen = np.roll((rgb, grown, grown[:, ::-1])[which], (dy, dx), (0, 1))
         out = steady(Frame(seen, float(t)), box.astype(float)).tolist()
-        frames.append({"t": float(t), "grown": int(k >= 12), "roll": [dx, dy], "box": box.tolist(), "out": out})
-    return {"pictures": packed(np.stack([rgb, grown]), "uint8"), "frames": frames}
+        frames.append({"t": float(t), "picture": which, "roll": [dx, dy], "box": box.tolist(), "out": out})
+    return {"pictures": packed(np.stack([rgb, grown, grown[:, ::-1]]), "uint8"), "frames": frames}
 
 
 def trace_vectors() -> Json:
@@ -110,9 +112,10 @@ def trace_vectors() -> Json:
     boxes = f32(np.array([100, 80, 240, 260]) + np.cumsum(random.normal(0, 0.6, (n, 4)), 0))
     around = f32(60 + np.cumsum(random.normal(0, 0.2, n)))
     around[20:25] = np.nan  # the face fills the picture for a moment
+    held = f32(boxes + random.normal(0, 2.0, boxes.shape))
     builder = TraceBuilder(FS, 0.5)
-    for t, gain, box, level in zip(times, gains, boxes, around, strict=True):
-        builder.add_face(float(t), face * gain.astype(np.float32), box, float(level))
+    for t, gain, box, level, place in zip(times, gains, boxes, around, held, strict=True):
+        builder.add_face(float(t), face * gain.astype(np.float32), box, float(level), place)
     trace = builder.build(float(times[-1]))
     e = trace.evidence
     assert e is not None
@@ -124,6 +127,7 @@ def trace_vectors() -> Json:
         "times": packed(times),
         "gains": packed(gains),
         "boxes": packed(boxes),
+        "held": packed(held),
         "around": packed(np.nan_to_num(around, nan=-1.0)),
         "fs": FS,
         "t0": 0.5,

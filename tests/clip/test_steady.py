@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 import kdphys
 from kdphys.clip.crop import crop, square
 from kdphys.clip.steady import Steady
+from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Frame
 from kdphys.face.detect import FaceDetector
 
@@ -105,6 +106,14 @@ def test_flat_dark_tiny_and_cut_off_faces_keep_the_detector_s_box_or_stay_near_i
                 crop(picture.astype(np.uint8), square(held), 36)  # it is in the picture
 
 
+def test_nothing_is_followed_where_nothing_stays() -> None:
+    """Noise is no face: the box stays the detector's, and no movement is told that is none."""
+    rng, steady = np.random.default_rng(2), Steady()
+    for k in range(60):
+        held = steady(Frame(rng.normal(120, 8, (160, 200, 3)).astype(np.uint8), k / 30), BOX)
+        assert np.array_equal(held, BOX)
+
+
 def test_keeps_the_shape_of_the_box(face: NDArray[np.uint8]) -> None:
     steady, tall = Steady(), BOX + np.array([6, 0, -6, 0])
     held = [steady(Frame(moved(face, dx, dy), t), tall) for t, dx, dy, _ in path(20)][-1]
@@ -121,6 +130,20 @@ def test_a_crop_of_a_moving_face_stands_still(face: NDArray[np.uint8]) -> None:
         loose.append(crop(rgb, np.round(square(late)), 36)[8:28, 8:28])
     restless = [np.diff(np.array(x)[30:], axis=0).std() for x in (held, loose)]
     assert restless[0] < restless[1] / 3
+
+
+def test_the_evidence_knows_where_a_face_is_by_its_pixels(face: NDArray[np.uint8]) -> None:
+    """A nod of 0.8 % of the face, in time: the detector's box, smoothed, hardly follows it."""
+    builder = TraceBuilder()
+    for k in range(180):
+        dy = 0.64 * np.sin(2 * np.pi * 1.2 * k / 30)
+        builder.add(Frame(moved(face, 0, dy), k / 30), BOX + np.array([0, 0.2 * dy, 0, 0.2 * dy]))
+    evidence = builder.build().evidence
+    assert evidence is not None
+    y = evidence.place[30:, 1]
+    assert 2 * np.abs(np.mean((y - y.mean()) * np.exp(2j * np.pi * 1.2 * np.arange(150) / 30))) == pytest.approx(
+        0.008, rel=0.2
+    )
 
 
 def test_a_shaken_camera_leaves_the_student_s_wave_as_it_is(demo_frames: list[Frame]) -> None:

@@ -28,8 +28,8 @@ describe("crops match Python's", () => {
 it("the box that is held on a face matches Python's", () => {
   const steady = new Steady();
   const seen = pictures(v.steady.pictures);
-  for (const { t, grown, roll, box, out } of v.steady.frames as Json[])
-    expectClose(steady.follow(rolled(seen[grown]!, roll[0], roll[1]), t, box), out);
+  for (const { t, picture, roll, box, out } of v.steady.frames as Json[])
+    expectClose(steady.follow(rolled(seen[picture]!, roll[0], roll[1]), t, box), out);
 });
 
 it("skin weights and means match Python's", () => {
@@ -49,12 +49,13 @@ it("the trace and its evidence match Python's", () => {
   const r = v.trace;
   const base = floats(r.face);
   const gains = floats(r.gains);
-  const boxes = doubles(r.boxes);
+  const [boxes, held] = [doubles(r.boxes), doubles(r.held)];
   const around = doubles(r.around).map((x) => (x < 0 ? NaN : x));
   const trace = new TraceBuilder(r.fs, r.t0, 400);
   doubles(r.times).forEach((t, k) => {
     const face = base.map((value, i) => Math.fround(value * gains[3 * k + (i % 3)]!));
-    trace.addFace(face, t, Array.from(boxes.subarray(4 * k, 4 * k + 4)) as Box, around[k]);
+    const [box, place] = [boxes, held].map((b) => Array.from(b.subarray(4 * k, 4 * k + 4)) as Box);
+    trace.addFace(face, t, box!, around[k], place);
   });
   trace.flush();
   const { valid, evidence } = trace.slice(0, r.valid.length);

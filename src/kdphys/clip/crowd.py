@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import crop, square
-from kdphys.clip.steady import Steady
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Evidence, Frame, Pulse
 
@@ -52,7 +51,6 @@ class Collector:
 
     def __init__(self, fs: float, t0: float, whole: bool, sink: Sink | None) -> None:
         self.builder = TraceBuilder(fs, t0, whole)
-        self._steady = Steady()
         self.sink = sink
         self.times, self.scores = array("d"), array("f")
         self._boxes = array("f")  # four a frame; packed, for hours of video
@@ -62,9 +60,9 @@ class Collector:
 
     def add(self, frame: Frame, box: Floats, score: float) -> None:
         """Take a frame with the face in ``box`` (x0, y0, x1, y1 in pixels)."""
-        self.builder.add(frame, box)
+        held = self.builder.add(frame, box)
         if self.sink is not None:
-            region = box if self.builder.whole else square(self._steady(frame, box), self.sink.box_scale)
+            region = held if self.builder.whole else square(held, self.sink.box_scale)
             self.sink.push(frame.t, crop(frame.rgb, region, self.sink.size))
         self.times.append(frame.t)
         self._boxes.extend(float(v) for v in box)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from kdphys.clip.crop import LUMA, crop, square, surround
 from kdphys.clip.skin import GRID, OVAL, SIZE, SkinWeights, brightest, skin_means
+from kdphys.clip.steady import Steady
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
 from kdphys.dsp import MAX_GAP_S
@@ -59,6 +60,7 @@ class TraceBuilder:
     def __init__(self, fs: float = 30.0, t0: float | None = None, whole: bool = False) -> None:
         self.fs, self.t0, self.whole = fs, t0, whole
         self._skin = SkinWeights()
+        self._steady = Steady()
         self._stream: Resampler | None = None
         self._blocks: list[Block] = []
         self._last: tuple[float, Floats] | None = None
@@ -73,17 +75,30 @@ class TraceBuilder:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, frame: Frame, box: Floats) -> None:
+    def add(self, frame: Frame, box: Floats) -> Floats:
         """Take a frame and the face box (x0, y0, x1, y1) in it. Where no skin is usable, all of the face counts.
 
         Corners are whole pixels: what is interpolated between pixels loses the noise that tells a living picture from
         one that repeats itself.
-        """
-        region = np.round(np.asarray(box, float) if self.whole else square(box, 1.0))
-        around = np.nan if self.whole else surround(frame.rgb, np.asarray(box, float))
-        self.add_face(frame.t, crop(frame.rgb, region, SIZE), box, around)
 
-    def add_face(self, t: float, face: NDArray[np.float32], box: Floats, around: float = np.nan) -> None:
+        Returns:
+            the box held on the face's pixels (:class:`kdphys.clip.steady.Steady`); where ``whole``, the box itself.
+        """
+        box = np.asarray(box, float)
+        region = np.round(box if self.whole else square(box, 1.0))
+        around = np.nan if self.whole else surround(frame.rgb, box)
+        held = box if self.whole else self._steady(frame, box)
+        self.add_face(frame.t, crop(frame.rgb, region, SIZE), box, around, held)
+        return held
+
+    def add_face(
+        self,
+        t: float,
+        face: NDArray[np.float32],
+        box: Floats,
+        around: float = np.nan,
+        held: Floats | None = None,
+    ) -> None:
         """Take a face that is cut out already.
 
         Args:
@@ -91,6 +106,7 @@ class TraceBuilder:
             face: float32 (64, 64, 3), 0–255, of the face box.
             box: where it was, x0, y0, x1, y1.
             around: brightness of the picture around it, 0–255, if that is known.
+            held: where its pixels were, to a fraction of one, if that is known better.
         """
         weights = np.ones((SIZE, SIZE), np.float32) if self.whole else self._skin.update(face, t)
         mean, patches = skin_means(face, weights)
@@ -98,7 +114,7 @@ class TraceBuilder:
             mean, patches = skin_means(face, OVAL)
         motion = 0.0
         self._unit = self._unit or max(float(box[2] - box[0]), 1.0)
-        x0, y0, x1, y1 = (float(v) for v in box)
+        x0, y0, x1, y1 = (float(v) for v in (box if held is None else held))
         place = np.array([x0 + x1, y0 + y1, x1 - x0]) / (2 * self._unit)
         if self._last is not None:
             last, before = self._last

@@ -33,9 +33,9 @@ _LIT = ((0.4, 0.4), (0.15, 0.5))
 _BEAT_HZ = 0.05
 _BEAT_SQI = 0.97
 #: Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
-#: band. The recoil of a heartbeat moves a head at rest by a tenth of that.
+#: band. The recoil of a heartbeat moves a head at rest by a third of that at most.
 _NOD = 0.008
-_NODDING = 0.5
+_NODDING = 0.4
 #: Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour.
 _GREY = 0.05
 #: Where this share of what the face's colours do in the pulse's band happens at the rate, and more than faintly

@@ -3,6 +3,9 @@
 import { resampleByTime } from "../dsp/resample";
 import { upperBound } from "../dsp/stats";
 
+/** A stretch without a face, or without frames, longer than this stays a gap, seconds. */
+export const MAX_GAP_S = 0.5;
+
 /** Samples that follow each other without a gap. */
 export interface Block {
   start: number; // index of the first on the clock
@@ -24,7 +27,7 @@ export class Resampler {
   constructor(
     readonly fs: number,
     readonly t0: number,
-    readonly maxGap = 0.5,
+    readonly maxGap = MAX_GAP_S,
     readonly hold = 2,
   ) {}
 

@@ -8,7 +8,7 @@
 import { clamp } from "../dsp/stats";
 import { square } from "./crop";
 import type { Box, Picture } from "./picture";
-import { MAX_GAP_S } from "./trace";
+import { MAX_GAP_S } from "./resampler";
 
 /** Side of the template, and the width of the Gaussian that samples it, in its pixels. */
 const SIDE = 32;
@@ -19,6 +19,8 @@ const LEASH_S = 5;
 /** Further than this from the detector's box, in its sides, or larger or smaller by this ratio, is lost. */
 const FAR = 0.25;
 const RATIO = 1.4;
+/** What is followed is as like what it was as this (correlation), or it is lost. */
+const LIKE = 0.5;
 /** Steps for one picture at most, and how much the face may grow in one. */
 const STEPS = 3;
 const GROWTH = 0.2;
@@ -78,6 +80,7 @@ export class Steady {
     // The template comes along, or it would hold the box back.
     for (let k = 0; k < 3; k++) for (let p = 0; p < PIXELS; p++) template[p]! += (way[k]! / side) * slopes[k]![p]!;
     const now = grey.patch(this.x, this.y, this.side);
+    if (likeness(now, template) < LIKE) return this.begin(picture, toX, toY, toSide);
     const share = Math.min(dt / TEMPLATE_S, 1);
     for (let p = 0; p < PIXELS; p++) template[p]! += share * (now[p]! - template[p]!);
   }
@@ -161,6 +164,17 @@ function sampled(centre: number, side: number, at: Float64Array): { first: numbe
     for (let k = 0; k < weights.length; k++) weights[k]! /= total;
     return { first, weights };
   });
+}
+
+/** Correlation of two patches where the template looks. */
+function likeness(a: Float64Array, b: Float64Array): number {
+  let [both, ofA, ofB] = [0, 0, 0];
+  for (let p = 0; p < PIXELS; p++) {
+    both += WEIGHTS[p]! * a[p]! * b[p]!;
+    ofA += WEIGHTS[p]! * a[p]! ** 2;
+    ofB += WEIGHTS[p]! * b[p]! ** 2;
+  }
+  return both / Math.sqrt(Math.max(ofA * ofB, 1e-12));
 }
 
 /** How a patch changes, a side, when it is shifted right, down, and grows. */

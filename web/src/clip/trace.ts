@@ -3,11 +3,10 @@
 import { roundHalfEven } from "../dsp/stats";
 import { BOX_SCALE, crop, square, surround } from "./crop";
 import type { Box, Picture } from "./picture";
-import { Resampler, type Block } from "./resampler";
+import { MAX_GAP_S, Resampler, type Block } from "./resampler";
 import { GRID, OVAL, SIZE, SkinWeights, skinMeans } from "./skin";
+import { Steady } from "./steady";
 
-/** A stretch without a face, or without frames, longer than this stays a gap, seconds. */
-export const MAX_GAP_S = 0.5;
 const PATCHES = GRID * GRID;
 /** Columns: R, G, B, luma, clipped, motion, surround, rate, place, the patches' colours, whether each patch was seen. */
 const PLACE = 8;
@@ -39,6 +38,7 @@ export interface Trace {
 
 export class TraceBuilder {
   private readonly skin = new SkinWeights();
+  private readonly steady = new Steady();
   private readonly stream: Resampler;
   private readonly table: Float32Array;
   private readonly filled: Float64Array; // which sample number each row of the ring holds
@@ -72,16 +72,17 @@ export class TraceBuilder {
   }
 
   /**
-   * Take a picture and the face box in it; give what is settled. Where no skin is usable, all of the face counts. Its
-   * corners are whole pixels, as in Python.
+   * Take a picture and the face box in it; give what is settled, and the box held on the face's pixels. Where no skin is
+   * usable, all of the face counts. Its corners are whole pixels, as in Python.
    */
-  add(picture: Picture, t: number, box: Box): Block[] {
+  add(picture: Picture, t: number, box: Box): { blocks: Block[]; held: Box } {
     const face = crop(picture, square(box, 1).map(roundHalfEven) as Box, SIZE);
-    return face ? this.addFace(face, t, box, surround(picture, box, BOX_SCALE)) : [];
+    const held = this.steady.follow(picture, t, box);
+    return { blocks: face ? this.addFace(face, t, box, surround(picture, box, BOX_SCALE), held) : [], held };
   }
 
-  /** Take a face (64 × 64 RGB, 0–255, of the face box) that is cut out already. */
-  addFace(face: Float32Array, t: number, box: Box, around = NaN): Block[] {
+  /** Take a face (64 × 64 RGB, 0–255, of the face box) that is cut out already; `held`: where its pixels were. */
+  addFace(face: Float32Array, t: number, box: Box, around = NaN, held = box): Block[] {
     const skin = skinMeans(face, this.skin.update(face, t));
     // Too dark or too bright for skin: all of the face, which shows it.
     const { mean, patches } = skin.mean.every(Number.isFinite) ? skin : skinMeans(face, OVAL);
@@ -106,9 +107,9 @@ export class TraceBuilder {
     row[6] = this.around;
     this.unit ||= Math.max(box[2] - box[0], 1);
     row[7] = this.rate;
-    row[PLACE] = (box[0] + box[2]) / (2 * this.unit);
-    row[PLACE + 1] = (box[1] + box[3]) / (2 * this.unit);
-    row[PLACE + 2] = (box[2] - box[0]) / (2 * this.unit);
+    row[PLACE] = (held[0] + held[2]) / (2 * this.unit);
+    row[PLACE + 1] = (held[1] + held[3]) / (2 * this.unit);
+    row[PLACE + 2] = (held[2] - held[0]) / (2 * this.unit);
     for (let p = 0; p < PATCHES; p++) {
       const colour = patches.subarray(3 * p, 3 * p + 3);
       if (!colour.every(Number.isFinite)) continue;

@@ -24,7 +24,7 @@ const LIT = [
 ] as const;
 /** Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the band. */
 const NOD = 0.008;
-const NODDING = 0.5;
+const NODDING = 0.4;
 /** Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour. */
 const GREY = 0.05;
 /** Where what the colours do is done at the rate, and more than faintly, it must be as blood does: see kdphys/vitals/impostors.py. */
