@@ -1,8 +1,10 @@
-"""What a coarse codec leaves of a face's brightness and colour: ``python benchmarks/colours.py``.
+"""What a coarse codec leaves of a face's brightness, colour and movement: ``python benchmarks/colours.py``.
 
 The real face coded once more by ``benchmarks/transcode.py`` (FFmpeg's MPEG-4, a whole picture every 12 frames), beside
 itself: how the mean brightness of its skin, and its green less red, follow what they were before. Of whole pictures
-alone, without their trend; and of all pictures, in the band of the pulse.
+alone, without their trend; and of all pictures, in the band of the pulse. Beside it how high the head is held, by its
+own pixels (the evidence's ``place``), in the same band: how it follows what it was, how far its strongest frequency is
+from the heart's rate, and its likeness to the finger's wave. The recoil of each beat moves a head.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import av
 import numpy as np
-from faces import ROOT
+from faces import ROOT, Likeness, compare
 from numpy.typing import NDArray
 from transcode import coded
 
@@ -45,15 +47,26 @@ def without_trend(t: Floats, x: Floats) -> Floats:
     return x - np.polyval(np.polyfit(at, x, TREND), at)
 
 
+def height(path: Path) -> tuple[Floats, Likeness]:
+    """How high the head is held, in the band of the pulse; and what would be told of a heart by it."""
+    trace = extract(kdphys.read_video(path)).persons[0].trace
+    assert trace.evidence is not None
+    y = trace.evidence.place[trace.valid, 1]
+    y = bandpass(y - y.mean(), trace.fs, 0.7, 4.0)
+    return y, compare(y, np.arange(len(y)) / trace.fs, trace.fs)
+
+
 def main() -> None:
     video = kdphys.read_video(ROOT / "video.mp4")
     frames = list(video)
     times = np.array([frame.t for frame in frames]) - frames[0].t
     track = extract(video).persons[0].track
     where = np.stack([np.interp(times, track.times - frames[0].t, side) for side in track.boxes.T], axis=1)
-    print(
-        "| frames/s | Mb/s | whole pictures: brightness | G − R | all: brightness | G − R |\n|---|---|---|---|---|---|"
-    )
+    heads = ("frames/s", "Mb/s", "whole pictures: brightness", "G − R", "all: brightness", "G − R", "height")
+    heads += ("bpm off", "likeness to the finger's wave")
+    print("| " + " | ".join(heads) + " |\n" + "|---" * len(heads) + "|")
+    high, told = height(ROOT / "video.mp4")
+    print(f"| (as it was) |  |  |  |  |  |  | {abs(told.bpm - told.true_bpm):.1f} | {told.likeness:.2f} |")
     with TemporaryDirectory() as folder:
         for name, path in coded(Path(folder)).items():
             kind, gop, fps, mbps = name.split(" | ")
@@ -75,6 +88,13 @@ def main() -> None:
                     else:
                         a, b = (bandpass(x - x.mean(), float(fps), 0.7, 4.0) for x in (a, b))
                     cells.append(f"{likeness(a, b):.2f}")
+            y, told = height(path)
+            n = min(len(y), len(high))
+            cells += [
+                f"{likeness(y[:n], high[:n]):.2f}",
+                f"{abs(told.bpm - told.true_bpm):.1f}",
+                f"{told.likeness:.2f}",
+            ]
             print(f"| {fps} | {mbps} | {' | '.join(cells)} |", flush=True)
 
 
