@@ -8,6 +8,7 @@ is their heart's rate, or none. The limits of ``kdphys.vitals.impostors`` were s
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,35 +61,51 @@ class Lit(Shader):
 def film(scene: Scene, light: str, path: Path) -> None:
     before = make_tracks(scene, SECONDS, uniform=True)
     painted = paint(scene, load_bank(BENCH_BANK).head(scene.person.head), None)
-    shader = Lit(scene, painted, lit(before, *LIGHTS[light]), before)
+    save(scene, Lit(scene, painted, lit(before, *LIGHTS[light]), before), path)
+
+
+def save(scene: Scene, shader: Shader, path: Path) -> None:
+    """What a camera sees, as a file."""
     middle = (PICTURE[0] / 2, PICTURE[1] / 2 - 0.05 * scene.camera.face_px)
     frames = Composer(shader, *PICTURE, middle, scene.camera.face_px).frames()
     encode((f for f, _ in zip(frames, range(round(SECONDS * FPS)), strict=False)), str(path), scene.codec, FPS)
 
 
-def main() -> None:
-    seeds = [int(seed) for seed in sys.argv[1:]] or list(range(100, 106))
+def show(
+    what: str, kinds: Iterable[str], first: int, seeds: list[int], film: Callable[[Scene, str, Path], None]
+) -> None:
+    """A table of what is told of people, living and not, that ``film`` writes to a file.
+
+    Args:
+        what: the kinds are.
+        kinds: a row each.
+        first, seeds: of the people.
+    """
     print(f"{len(seeds)} people of 72 bpm and {len(seeds)} without a pulse, {SECONDS:g} s each\n")
-    print("| light | " + " | ".join(f"{m}: right, wrong; without a pulse: told" for m in METHODS) + " |")
+    print(f"| {what} | " + " | ".join(f"{m}: right, wrong; without a pulse: told" for m in METHODS) + " |")
     print("|---" * (1 + len(METHODS)) + "|")
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "lit.mp4"
-        for light in LIGHTS:
+        path = Path(folder) / "film.mp4"
+        for kind in kinds:
             told = {m: [0, 0, 0] for m in METHODS}
             for seed in seeds:
                 for alive in (True, False):
                     scene = sample_scene(
-                        950_000_000 + seed, bank=BENCH_BANK, motion="sway", light="steady", codec="h264", pulse=alive,
+                        first + seed, bank=BENCH_BANK, motion="sway", light="steady", codec="h264", pulse=alive,
                         hr_bpm=72.0, fps=FPS,
                     )  # fmt: skip
                     camera = replace(scene.camera, drop=0.0, face_px=140.0, exposure=0.5, auto_exposure=0.0)
                     codec = Codec(kind="h264", mbps=4.0, gop=250, preset="veryfast")
-                    film(replace(scene, camera=camera, codec=codec), light, path)
+                    film(replace(scene, camera=camera, codec=codec), kind, path)
                     for m in METHODS:
                         hr = measure_all(path, m)[0].vitals.hr_bpm
                         if hr is not None:
                             told[m][2 if not alive else int(abs(hr - 72.0) > 5)] += 1
-            print(f"| {light} | " + " | ".join("{}, {}; {}".format(*told[m]) for m in METHODS) + " |", flush=True)
+            print(f"| {kind} | " + " | ".join("{}, {}; {}".format(*told[m]) for m in METHODS) + " |", flush=True)
+
+
+def main() -> None:
+    show("light", LIGHTS, 950_000_000, [int(seed) for seed in sys.argv[1:]] or list(range(100, 106)), film)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,10 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     place = 2 + 0.0005 * random.normal(size=(n, 3))
     if kind == "nodding":  # in time with the colour
         place[:, 1] += 2.0 * (rgb[:, 1] / rgb[:, 1].mean() - 1)
+    if kind.startswith("turning"):  # less, over a sway of another rhythm, and in time with the colour or not
+        beat, t = rgb[:, 1] / rgb[:, 1].mean() - 1, np.arange(n) / FS
+        place[:, 1] += beat if kind == "turning" else 0.012 * np.sin(2 * np.pi * 2.17 * t + 2 * np.sin(1.9 * t))
+        place[:, 1] += 0.008 * np.sin(2 * np.pi * 0.75 * t + 1)
     if kind == "light":  # on the face alone
         rgb = rgb.mean(axis=0) * (rgb[:, 1:2] / rgb[:, 1].mean())
     if kind in LIGHTS:
@@ -160,7 +164,7 @@ def quality_vectors() -> Json:
          ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
          ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001),
          ("slow", 0.006, 0.001), ("long loop", 0.006, 0.002), *((kind, 0.006, 0.001) for kind in LIGHTS),
-         ("faint around", 0.006, 0.001))
+         ("faint around", 0.006, 0.001), ("turning", 0.006, 0.001), ("turning apart", 0.006, 0.001))
     ):  # fmt: skip
         evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * (k % 12), pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)

@@ -72,6 +72,20 @@ def test_a_head_that_nods_in_time_has_no_heart_rate(nod: float, shift: float, re
         assert vitals.reasons == ("too much motion",)
 
 
+@pytest.mark.parametrize(("follows", "refused"), [(True, True), (False, False)])
+def test_a_pulse_that_does_as_a_turning_head_does_is_none(follows: bool, refused: bool) -> None:
+    """The head turns by 0.6 % of the face over a slow sway, and its rhythm wanders: in the colours, too, or not."""
+    t = np.arange(600) / 30
+    trace = face_trace(20, 70.0)
+    turn = pulse_wave(t, 70.0) if follows else np.sin(2 * np.pi * 70 / 60 * t + 1.5 * np.sin(1.7 * t))
+    place = 2 + np.random.default_rng(0).normal(0, 0.001, (600, 3))
+    place[:, 1] += 0.006 * turn + 0.008 * np.sin(2 * np.pi * 0.7 * t + 1)
+    vitals = measure_vitals(load_method("pos").pulse(changed(trace, place=place)))
+    assert (vitals.hr_bpm is None) == refused
+    if refused:
+        assert vitals.reasons == ("too much motion",)
+
+
 @pytest.mark.parametrize("coloured", [True, False])
 def test_a_light_on_the_face_alone_is_no_pulse(coloured: bool) -> None:
     """All colours swing alike; of a camera without colour that is not said, for it shows nothing else."""

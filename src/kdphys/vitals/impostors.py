@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.containers import Evidence
+from kdphys.containers import Evidence, Pulse
 from kdphys.dsp import bandpass, spectrum
 
 Floats = NDArray[np.floating[Any]]
@@ -32,10 +32,12 @@ _LIT = ((0.4, 0.4), (0.15, 0.5))
 #: as this.
 _BEAT_HZ = 0.05
 _BEAT_SQI = 0.97
-#: Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
-#: band. The recoil of a heartbeat moves a head at rest by a third of that at most.
-_NOD = 0.008
-_NODDING = 0.4
+#: Moving in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
+#: band; or less of both, when the pulse follows the movement as closely as this (coherence, up to so many Hz from the
+#: rate). The recoil of a heartbeat moves a head at rest by half of the lesser amplitude at most.
+_NOD, _NODDING = 0.008, 0.4
+_TURN, _TURNING = 0.005, 0.2
+_FOLLOWS, _FOLLOWS_HZ = 0.65, 0.35
 #: Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour.
 _GREY = 0.05
 #: Where this share of what the face's colours do in the pulse's band happens at the rate, and more than faintly
@@ -52,21 +54,22 @@ REPEATING = "repeating picture"
 MISSING = 0.15
 
 
-def impostor(
-    evidence: Evidence, start: int, stop: int, fs: float, f0: float, contact: bool = False, sqi: float = 1.0
-) -> str | None:
-    """Why the beat at ``f0`` (Hz) in the samples ``start:stop`` is none of a heart, or None.
+def impostor(pulse: Pulse, start: int, stop: int, f0: float, contact: bool = False, sqi: float = 1.0) -> str | None:
+    """Why the beat at ``f0`` (Hz) in the samples ``start:stop`` of a pulse is none of a heart, or None.
 
     Args:
         contact: a fingertip on the lens: there is no surround, and its colours may swing alike.
         sqi: how sure the beat is but for all this.
     """
+    evidence, fs = pulse.evidence, pulse.fs
+    if evidence is None:
+        return None
     before = max(stop - round(_REACH_S * fs), 0)
     if _repeats(evidence, start, stop, fs) or (before < start and _repeats(evidence, before, stop, fs)):
         return REPEATING
     if contact:
         return None
-    if _moves(evidence, start, stop, fs, f0):
+    if _moves(evidence, start, stop, fs, f0, np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)):
         return "too much motion"
     if sqi < _BEAT_SQI and evidence.beat_hz is not None and abs(f0 - evidence.beat_hz) < _BEAT_HZ:
         return "flickering light"
@@ -219,13 +222,28 @@ def _shines(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> 
     return grey < _GREYISH or not blood
 
 
-def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
-    """Whether the head nods, sways, bounces, comes and goes at ``f0`` (Hz), and does hardly anything else."""
+def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float, bvp: Floats) -> bool:
+    """Whether the head nods, sways, turns, comes and goes at ``f0`` (Hz), and does hardly anything else, or what was
+    taken for a pulse does as it does."""
     place = _filled(evidence.place[start:stop])
     if place is None:
         return False
     x = np.stack([band(p - p.mean(), fs) for p in place.T])
-    return float(np.linalg.norm(_tone(x, fs, f0))) > _NOD and _share_at(x, fs, f0) > _NODDING
+    swing, share = float(np.linalg.norm(_tone(x, fs, f0))), _share_at(x, fs, f0)
+    if swing > _NOD and share > _NODDING:
+        return True
+    return swing > _TURN and share > _TURNING and _coherence(x, bvp, fs, f0) > _FOLLOWS
+
+
+def _coherence(movement: Floats, bvp: Floats, fs: float, f0: float) -> float:
+    """How closely a pulse (T,) follows movement (N, T), in the direction that it has at ``f0`` (Hz), 0–1."""
+    seconds = len(bvp) / fs
+    reach = round(_FOLLOWS_HZ * seconds)
+    waves = np.concatenate([movement, bvp[None]])
+    tones = np.stack([_tone(waves, fs, f0 + k / seconds) for k in range(-reach, reach + 1)])
+    along, pulse = tones[:, :-1] @ np.conj(tones[reach, :-1]), tones[:, -1]
+    power = float((np.abs(along) ** 2).sum() * (np.abs(pulse) ** 2).sum())
+    return float(np.abs(np.vdot(pulse, along)) ** 2) / max(power, 1e-30)
 
 
 def _tone(waves: Floats, fs: float, f: float) -> NDArray[np.complexfloating[Any]]:

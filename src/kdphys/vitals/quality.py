@@ -108,7 +108,7 @@ class Judge:
         if reason is not None:
             sqi = min(sqi, _BLIND_SQI)
         elif evidence is not None:
-            reason = impostor(evidence, start, stop, fs, f0, pulse.method in CONTACT_METHODS, sqi)
+            reason = impostor(pulse, start, stop, f0, pulse.method in CONTACT_METHODS, sqi)
             sqi = sqi if reason is None else 0.0
         if reason is None and _is_beyond(pulse, start, stop, f0):
             reason, sqi = "no periodic component", 0.0

@@ -5,6 +5,7 @@ import { fft, powerOfTwo } from "../dsp/fft";
 import { bandpass } from "../dsp/filter";
 import { hann, spectrum } from "../dsp/spectrum";
 import { interp, mean, roundHalfEven, std, sum } from "../dsp/stats";
+import type { Pulse } from "../pulse/pulse";
 import { BIN_HZ, demodulate, near } from "./features";
 
 /** What is new in a picture that repeats itself is as like what was new before: see kdphys/vitals/impostors.py. */
@@ -22,9 +23,14 @@ const LIT = [
   [0.4, 0.4],
   [0.15, 0.5],
 ] as const;
-/** Nodding in time with the rate that was read: amplitude in widths of the face, share of all movement in the band. */
+/** Moving in time with the rate that was read: amplitude in widths of the face, share of all movement in the band; … */
 const NOD = 0.008;
 const NODDING = 0.4;
+/** … or less of both, when the pulse follows the movement as closely as this (coherence, up to so many Hz from the rate). */
+const TURN = 0.005;
+const TURNING = 0.2;
+const FOLLOWS = 0.65;
+const FOLLOWS_HZ = 0.35;
 /** Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour. */
 const GREY = 0.05;
 /** Where what the colours do is done at the rate, and more than faintly, it must be as blood does: see kdphys/vitals/impostors.py. */
@@ -40,17 +46,17 @@ const COLOURED = 3;
 /** Up to this share of a window may be missing: it is bridged. */
 export const MISSING = 0.15;
 
-/** Why the beat at `f0` (Hz) is none of a heart, or null. */
+/** Why the beat at `f0` (Hz) of a pulse is none of a heart, or null. */
 export function impostor(
-  evidence: Evidence,
+  { evidence, bvp, fs }: Pulse,
   start: number,
   stop: number,
-  fs: number,
   f0: number,
 ): "repeating picture" | "too much motion" | "flickering light" | null {
+  if (!evidence) return null;
   const before = Math.max(stop - Math.round(REACH_S * fs), 0);
   if (repeats(evidence, start, stop, fs) || (before < start && repeats(evidence, before, stop, fs))) return "repeating picture";
-  if (moves(evidence, start, stop, fs, f0)) return "too much motion";
+  if (moves(evidence, start, stop, fs, f0, bvp.subarray(start, stop))) return "too much motion";
   if (shines(evidence, start, stop, fs, f0) || flickers(evidence, start, stop, fs, f0)) return "flickering light";
   return null;
 }
@@ -186,8 +192,11 @@ function shines(evidence: Evidence, start: number, stop: number, fs: number, f0:
   return grey < GREYISH || !blood;
 }
 
-/** Whether the head nods, sways, bounces, comes and goes at `f0` (Hz), and does hardly anything else. */
-function moves(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
+/**
+ * Whether the head nods, sways, turns, comes and goes at `f0` (Hz), and does hardly anything else, or what was taken for a
+ * pulse does as it does.
+ */
+function moves(evidence: Evidence, start: number, stop: number, fs: number, f0: number, bvp: Float64Array): boolean {
   const place = filled(
     [0, 1, 2].map((c) => Float64Array.from({ length: stop - start }, (_, k) => evidence.place[3 * (start + k) + c]!)),
   );
@@ -197,7 +206,32 @@ function moves(evidence: Evidence, start: number, stop: number, fs: number, f0: 
     return band(x.map((v) => v - middle), fs);
   });
   const swing = Math.hypot(...waves.flatMap((x) => tone(x, fs, f0)));
-  return swing > NOD && shareAt(waves, fs, f0) > NODDING;
+  const share = shareAt(waves, fs, f0);
+  if (swing > NOD && share > NODDING) return true;
+  return swing > TURN && share > TURNING && coherence(waves, bvp, fs, f0) > FOLLOWS;
+}
+
+/** How closely a pulse follows movement, in the direction that it has at `f0` (Hz), 0–1. */
+function coherence(movement: Float64Array[], bvp: Float64Array, fs: number, f0: number): number {
+  const seconds = bvp.length / fs;
+  const way = movement.map((x) => tone(x, fs, f0));
+  const reach = roundHalfEven(FOLLOWS_HZ * seconds);
+  let [re, im, moved, beaten] = [0, 0, 0, 0];
+  for (let k = -reach; k <= reach; k++) {
+    const f = f0 + k / seconds;
+    let [x, y] = [0, 0];
+    movement.forEach((wave, c) => {
+      const [[a, b], [p, q]] = [tone(wave, fs, f), way[c]!];
+      x += a * p + b * q;
+      y += b * p - a * q;
+    });
+    const [a, b] = tone(bvp, fs, f);
+    re += a * x + b * y;
+    im += a * y - b * x;
+    moved += x * x + y * y;
+    beaten += a * a + b * b;
+  }
+  return (re * re + im * im) / Math.max(moved * beaten, 1e-30);
 }
 
 type Tone = [number, number];

@@ -117,7 +117,7 @@ export class Judge {
     let sqi = score(this.calibration, features, kind, pulse.method);
     if (reason) sqi = Math.min(sqi, BLIND_SQI);
     else if (evidence) {
-      reason = impostor(evidence, start, stop, fs, f0);
+      reason = impostor(pulse, start, stop, f0);
       if (reason) sqi = 0;
     }
     if (!reason && isBeyond(pulse, start, stop, f0)) [reason, sqi] = ["no periodic component", 0];

@@ -1,0 +1,49 @@
+"""A head that turns in time: ``python benchmarks/turning.py [SEED …]``.
+
+A mask or a doll that turns a little has a rhythm in its shades and no pulse. Synthetic people of 72 bpm, and without a
+pulse, whose heads turn by one or two degrees, 60 to 120 times a minute, about one axis; the right answer is their
+heart's rate, or none. Nothing was set on these people.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from lights import FPS, SECONDS, save, show
+
+from kdphys.data.synth import load_bank
+from kdphys.data.synth.paint import paint
+from kdphys.data.synth.presets import BENCH_BANK
+from kdphys.data.synth.scene import Scene
+from kdphys.data.synth.shade import Shader
+from kdphys.data.synth.tracks import Tracks, make_tracks
+
+#: axis → degrees
+TURNS = {"yaw": 1.5, "pitch": 1.2, "roll": 1.5, "(none)": 0.0}
+
+
+def turned(tracks: Tracks, axis: str, rng: np.random.Generator) -> Tracks:
+    """With a turn about an axis whose rhythm wanders a little, as that of somebody who keeps time."""
+    if not TURNS[axis]:
+        return tracks
+    phase = (
+        2 * np.pi * rng.uniform(1.0, 2.0) * tracks.times + 0.3 * np.cumsum(rng.normal(0, 1, len(tracks.times))) / FPS
+    )
+    angle = np.deg2rad(TURNS[axis]) * np.sin(phase)
+    return replace(tracks, **{axis: (getattr(tracks, axis) + angle).astype(np.float32)})
+
+
+def film(scene: Scene, axis: str, path: Path) -> None:
+    tracks = turned(make_tracks(scene, SECONDS, uniform=True), axis, scene.rng("turning"))
+    save(scene, Shader(scene, paint(scene, load_bank(BENCH_BANK).head(scene.person.head), None), tracks), path)
+
+
+def main() -> None:
+    show("turns", TURNS, 970_000_000, [int(seed) for seed in sys.argv[1:]] or list(range(100, 108)), film)
+
+
+if __name__ == "__main__":
+    main()
