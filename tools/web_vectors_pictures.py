@@ -120,7 +120,8 @@ def trace_vectors() -> Json:
     e = trace.evidence
     assert e is not None
     columns = {
-        name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
+        name: getattr(e, name)
+        for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place", "sharpness")
     }
     return {
         "face": packed(face),

@@ -136,7 +136,12 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     rate = np.full(n, 30.0)
     if kind == "slow":  # in a bit more than half of the window
         rate[: n // 2 + 9] = 5.0
-    return Evidence(*(f32(x) for x in names), f32(rate), f32(around), f32(place))
+    if kind == "stalling":  # five pictures in a row are one
+        rate[np.arange(n) % 13 == 0] = 6.0
+    sharp = 9 * (1 + 0.02 * random.normal(size=n))
+    if kind == "hunting":  # for its focus, in time with the colour
+        sharp *= 1 + 12 * (rgb[:, 1] / rgb[:, 1].mean() - 1)
+    return Evidence(*(f32(x) for x in names), f32(rate), f32(around), f32(place), f32(sharp))
 
 
 def pulse_json(pulse: Pulse) -> Json:
@@ -152,7 +157,7 @@ def pulse_json(pulse: Pulse) -> Json:
     if e is not None:
         out["evidence"] = {
             name: packed(getattr(e, name))
-            for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
+            for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place", "sharpness")
         }
     return out
 
@@ -164,7 +169,8 @@ def quality_vectors() -> Json:
          ("dark", 0.006, 0.002), ("bright", 0.006, 0.002), ("motion", 0.001, 0.006), ("coded loop", 0.006, 0.002),
          ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001),
          ("slow", 0.006, 0.001), ("long loop", 0.006, 0.002), *((kind, 0.006, 0.001) for kind in LIGHTS),
-         ("faint around", 0.006, 0.001), ("turning", 0.006, 0.001), ("turning apart", 0.006, 0.001))
+         ("faint around", 0.006, 0.001), ("turning", 0.006, 0.001), ("turning apart", 0.006, 0.001),
+         ("stalling", 0.006, 0.001), ("hunting", 0.006, 0.001))
     ):  # fmt: skip
         evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * (k % 12), pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)

@@ -206,6 +206,8 @@ class Evidence:
             known.
         place: float64 (T, 3), centre of the face and half of its width, by its own pixels, in widths of the face as it
             was first seen; NaN, the default, where it is not known.
+        sharpness: float64 (T,), how much the pixels of the face differ from those beside them, grey levels; NaN, the
+            default, where it is not known.
         beat_hz: what a strongly compressed video beats with, see :attr:`Video.beat_hz`; None where it is not known.
     """
 
@@ -217,13 +219,14 @@ class Evidence:
     rate: Floats | float
     surround: Floats = field(default_factory=_unknown)
     place: Floats = field(default_factory=_unknown)
+    sharpness: Floats = field(default_factory=_unknown)
     beat_hz: float | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rgb)
-        columns = dict.fromkeys(("luma", "clipped", "motion", "rate", "surround"), (n,))
+        columns = dict.fromkeys(("luma", "clipped", "motion", "rate", "surround", "sharpness"), (n,))
         shapes = {"rgb": (n, 3), "place": (n, 3), **columns}
-        for name in ("rate", "surround", "place"):
+        for name in ("rate", "surround", "place", "sharpness"):
             if np.ndim(getattr(self, name)) == 0:
                 object.__setattr__(self, name, np.full(shapes[name], getattr(self, name)))
         for name in ("patches", *shapes):

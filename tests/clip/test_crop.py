@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from kdphys.clip.crop import crop, square, surround
-from kdphys.clip.skin import SIZE, SkinWeights, skin_means
+from kdphys.clip.skin import SIZE, SkinWeights, sharpness, skin_means
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Frame
 from kdphys.errors import InvalidInputError
@@ -86,6 +87,14 @@ def test_weights_follow_slowly_and_put_no_pulse_into_the_mean() -> None:
     weights = [skin.update(face((190, 140, 110)) * (1 + 0.02 * np.sin(2 * np.pi * 1.2 * k / 30)), k / 30).sum()
                for k in range(150)]  # fmt: skip
     assert np.ptp(weights[30:]) / np.mean(weights) < 0.01
+
+
+def test_sharpness_is_that_of_the_picture_and_not_of_its_light() -> None:
+    sharp = face((190, 140, 110))
+    soft = [cv2.GaussianBlur(sharp, (0, 0), sigma) for sigma in (0.6, 1.2)]
+    assert sharpness(sharp) > 1.5 * sharpness(soft[0]) > 1.5**2 * sharpness(soft[1])
+    assert sharpness(0.8 * sharp) == pytest.approx(0.8 * sharpness(sharp), rel=1e-4)
+    assert sharpness(np.full((SIZE, SIZE, 3), 120, np.float32)) < 1e-3
 
 
 def test_trace_recovers_a_tenth_of_a_grey_level_through_8_bits() -> None:

@@ -1,4 +1,4 @@
-"""Lights, encoders and nodding heads have a rhythm, and are told from a pulse."""
+"""Lights, encoders, nodding heads and hunting cameras have a rhythm, and are told from a pulse."""
 
 from __future__ import annotations
 
@@ -84,6 +84,42 @@ def test_a_pulse_that_does_as_a_turning_head_does_is_none(follows: bool, refused
     assert (vitals.hr_bpm is None) == refused
     if refused:
         assert vitals.reasons == ("too much motion",)
+
+
+@pytest.mark.parametrize(("swing", "shift", "refused"), [(0.1, 0.0, True), (0.1, 0.4, False), (0.01, 0.0, False)])
+def test_a_focus_that_hunts_in_time_is_no_pulse(swing: float, shift: float, refused: bool) -> None:
+    """A face that beats at 70 and gets sharp and soft at 70, at another rate, or hardly."""
+    t = np.arange(600) / 30
+    sharpness = 9 * (1 + swing * np.sin(2 * np.pi * (70 / 60 + shift) * t))
+    sharpness += np.random.default_rng(0).normal(0, 0.1, 600)
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), sharpness=sharpness)))
+    assert (vitals.hr_bpm is None) == refused
+    assert vitals.reasons == (("unsteady picture",) if refused else ())
+
+
+@pytest.mark.parametrize(("every", "refused"), [(26, True), (6, False), (0, False)])
+def test_pictures_that_stand_still_in_time_are_no_pulse(every: int, refused: bool) -> None:
+    """A face that beats at 70; its pictures stand still for five frames that often, for two as those of 25 a second
+    do, or not."""
+    rate = np.full(600, 30.0)
+    if every:
+        rate[::every] = 6.0 if every == 26 else 15.0
+    vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0), rate=rate)))
+    assert (vitals.hr_bpm is None) == refused
+    assert vitals.reasons == (("unsteady picture",) if refused else ())
+
+
+@pytest.mark.parametrize(("sway_bpm", "refused"), [(33.0, True), (20.0, False)])
+def test_a_slow_sway_is_no_heart_of_40(sway_bpm: float, refused: bool) -> None:
+    """As the contact method sees a wall; a fingertip that beats at 60 sways with the breath."""
+    t = np.arange(600) / 30
+    x = 0.01 * np.sin(2 * np.pi * sway_bpm / 60 * t + np.sin(0.9 * t)) + np.random.default_rng(0).normal(0, 1e-4, 600)
+    x += 0.0 if refused else 0.01 * pulse_wave(t, 60)
+    rgb = np.array([150.0, 110, 90]) * (1 + x)[:, None]
+    trace = RgbTrace(rgb, 30.0, evidence=changed(face_trace(20, 60.0), rgb=rgb).evidence)
+    vitals = measure_vitals(load_method("channel").pulse(trace))
+    assert (vitals.hr_bpm is None) == refused
+    assert refused or vitals.hr_bpm == pytest.approx(60, abs=2)
 
 
 @pytest.mark.parametrize("coloured", [True, False])

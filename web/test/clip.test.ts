@@ -60,7 +60,7 @@ it("the trace and its evidence match Python's", () => {
   trace.flush();
   const { valid, evidence } = trace.slice(0, r.valid.length);
   expect(Array.from(valid)).toEqual(r.valid);
-  for (const name of ["rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place"] as const)
+  for (const name of ["rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place", "sharpness"] as const)
     expectClose(Array.from(evidence[name]).map((n) => (Number.isNaN(n) ? -1 : n)), floats(r[name]));
 });
 

@@ -84,6 +84,7 @@ export function evidenceOf(e: Json): Evidence {
     rate: doubles(e.rate),
     surround: doubles(e.surround),
     place: doubles(e.place),
+    sharpness: doubles(e.sharpness),
   };
 }
 

@@ -40,7 +40,7 @@ describe("a long pulse with gaps", () => {
   const rgb = doubles(v.rgb).map((x) => (x < 0 ? NaN : x));
   const n = v.valid.length;
   const zeros = new Float64Array(n);
-  const evidence = { rgb, patches: new Float32Array(0), nPatches: 0, luma: zeros, clipped: zeros, motion: zeros, rate: zeros.map(() => 30), surround: zeros, place: new Float64Array(3 * n) };
+  const evidence = { rgb, patches: new Float32Array(0), nPatches: 0, luma: zeros, clipped: zeros, motion: zeros, rate: zeros.map(() => 30), surround: zeros, place: new Float64Array(3 * n), sharpness: zeros };
   const pulse = shapePulse(doubles(v.raw), v.seen, v.fs, v.t0, "pos", evidence);
   const course: HrWindow[] = v.course.map((w: Json) => ({ t0: w.t0, t1: w.t1, hrBpm: w.hr_bpm, sqi: w.sqi, reason: null }));
   const beats = findBeats(pulse, course);

@@ -243,6 +243,7 @@ ADVICE = {
     "repeating picture": "The same pictures come again and again: this is a loop, not a live face.",
     "flickering light": "What swings at that rate is the light, or the encoder: another light, or less compression.",
     "too much motion": "Hold still, rest the head.",
+    "unsteady picture": "The picture gets sharp and soft, or stands still, at that rate: fix focus and resolution.",
     "unsteady rate": "The heart rate changes within the recording: look at it over time, or record for longer.",
     "no periodic component": "Nothing here beats like a pulse: more light, less compression, or no living face.",
 }

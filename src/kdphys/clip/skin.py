@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.clip.crop import LUMA
+
 Floats = NDArray[np.floating[Any]]
 
 #: Side of the face picture that skin weights and patch means are computed on, pixels.
@@ -21,6 +23,7 @@ SIZE = 64
 #: Patches along each side of the face for spatial agreement.
 GRID = 4
 _DARK, _BRIGHT = 8.0, 250.0
+_LUMA = LUMA.astype(np.float32)
 
 
 def _prior() -> NDArray[np.float32]:
@@ -90,6 +93,13 @@ class SkinWeights:
 def brightest(face: NDArray[np.float32]) -> NDArray[np.float32]:
     """The brightest of the three channels of each pixel (…, 3)."""
     return np.maximum(np.maximum(face[..., 0], face[..., 1]), face[..., 2])
+
+
+def sharpness(face: NDArray[np.float32]) -> float:
+    """Mean difference of a pixel of a face (S, S, 3) from its four neighbours, grey levels, four times over."""
+    grey = face @ _LUMA
+    away = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+    return float(np.abs(away).mean())
 
 
 def skin_means(face: NDArray[np.float32], weights: NDArray[np.float32]) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import LUMA, crop, square, surround
-from kdphys.clip.skin import GRID, OVAL, SIZE, SkinWeights, brightest, skin_means
+from kdphys.clip.skin import GRID, OVAL, SIZE, SkinWeights, brightest, sharpness, skin_means
 from kdphys.clip.steady import Steady
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
@@ -20,9 +20,9 @@ _PATCHES = GRID * GRID
 #: Below this mean difference of two faces, grey levels, the picture before is shown once more: it is not a new one.
 _SHOWN_AGAIN = 0.05
 #: Where the place of the face (x, y, half its width) and the colours of the patches are in a row; mean R, G, B, luma,
-#: clipped share, motion, surround, rate come first.
+#: clipped share, motion, surround, rate come first, sharpness between them.
 PLACE = slice(8, 11)
-COLOURS = PLACE.stop
+COLOURS = PLACE.stop + 1
 
 
 def evidence_of(table: Floats, patches: NDArray[Any], beat_hz: float | None = None) -> Evidence:
@@ -43,6 +43,7 @@ def evidence_of(table: Floats, patches: NDArray[Any], beat_hz: float | None = No
         surround=np.where(around < 0, np.nan, around),  # negative: never seen
         rate=table[:, 7],
         place=table[:, PLACE],
+        sharpness=table[:, PLACE.stop],
         beat_hz=beat_hz,
     )
 
@@ -133,7 +134,7 @@ class TraceBuilder:
         self._count += 1
         clipped = float((brightest(face[8:-8, 8:-8]) > 250.0).mean())
         about = [float(mean @ LUMA), clipped, motion, self._around, self._rate]
-        row = np.concatenate([mean, about, place, self._held.reshape(-1)])
+        row = np.concatenate([mean, about, place, [sharpness(face)], self._held.reshape(-1)])
         if self._stream is None:
             self.t0 = t if self.t0 is None else self.t0
             self._stream = Resampler(self.fs, self.t0, MAX_GAP_S, hold=256)

@@ -24,6 +24,7 @@ _FOR_REASON = {
     "repeating picture": "the picture repeats itself: show a living face",
     "flickering light": "the light flickers: another light, or switch a screen off",
     "too much motion": "hold still",
+    "unsteady picture": "the picture gets sharp and soft, or stands still, in time: fix the camera's focus",
     "no periodic component": "hold still, with even light on the face",
 }
 

@@ -87,7 +87,7 @@ class Ring:
 class LiveTrace(TraceBuilder):
     """A :class:`TraceBuilder` whose rows are taken out as they come.
 
-    A row is: mean R, G, B, luma, clipped share, motion, surround, rate, place, R, G, B of each patch.
+    A row is: mean R, G, B, luma, clipped share, motion, surround, rate, place, sharpness, R, G, B of each patch.
     """
 
     columns = COLOURS + 3 * 16

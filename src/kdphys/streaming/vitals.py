@@ -35,7 +35,7 @@ def cut(pulse: Pulse, start: int, stop: int) -> Pulse:
     """The samples ``start:stop`` of a pulse, with their evidence."""
     e = pulse.evidence
     part = slice(start, stop)
-    names = ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
+    names = ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place", "sharpness")
     evidence = e and replace(e, **{name: getattr(e, name)[part] for name in names})
     scale = None if pulse.scale is None else pulse.scale[part]
     t0 = pulse.t0 + start / pulse.fs

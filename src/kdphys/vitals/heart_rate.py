@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kdphys.containers import Pulse
 from kdphys.dsp import heart_spectrum, pulse_frequency
 from kdphys.errors import InvalidInputError
-from kdphys.vitals.impostors import BIN_HZ, REPEATING
+from kdphys.vitals.impostors import BIN_HZ, REPEATING, UNSTEADY
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.result import HrWindow
 
@@ -24,7 +24,7 @@ MIN_HR_S = 6.0
 #: The least time between heart rates, seconds: more would be about the same samples.
 MIN_STEP_S = 0.02
 #: What a window may have found out about its rate, and how near the same rate is, bpm.
-_IMPOSTORS, _SAME_BPM = frozenset({"flickering light", "too much motion"}), 5.0
+_IMPOSTORS, _SAME_BPM = frozenset({"flickering light", "too much motion", UNSTEADY}), 5.0
 #: As many windows that found that out, as a share of those with an answer, and the others are not believed either, for
 #: so long, seconds.
 _DENIED, _MEMORY_S = 0.5, 30.0

@@ -1,4 +1,4 @@
-"""What has a rhythm and is no pulse: a loop, a light, a head that nods in time."""
+"""What has a rhythm and is no pulse: a loop, a light, a head that nods in time, a focus that hunts."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ _BEAT_SQI = 0.97
 _NOD, _NODDING = 0.008, 0.4
 _TURN, _TURNING = 0.005, 0.2
 _FOLLOWS, _FOLLOWS_HZ = 0.65, 0.35
+#: Sharpness that swings in time with the rate (amplitude, a share of itself), and does little else; the same of the
+#: time from one new picture to the next (amplitude of its logarithm).
+_HUNTING, _HUNTS = 0.04, 0.5
+_STALLING, _STALLS = 0.05, 0.45
 #: Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour.
 _GREY = 0.05
 #: Where this share of what the face's colours do in the pulse's band happens at the rate, and more than faintly
@@ -50,6 +54,7 @@ _RED, _BLUE, _BRIGHT = (0.25, 1.15), (0.45, 1.3), 1.15
 _COLOURED = 3.0
 #: The reason that holds at any rate.
 REPEATING = "repeating picture"
+UNSTEADY = "unsteady picture"
 #: Up to this share of a window may be missing: it is bridged.
 MISSING = 0.15
 
@@ -71,6 +76,8 @@ def impostor(pulse: Pulse, start: int, stop: int, f0: float, contact: bool = Fal
         return None
     if _moves(evidence, start, stop, fs, f0, np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)):
         return "too much motion"
+    if _hunts(evidence, start, stop, fs, f0):
+        return UNSTEADY
     if sqi < _BEAT_SQI and evidence.beat_hz is not None and abs(f0 - evidence.beat_hz) < _BEAT_HZ:
         return "flickering light"
     if _shines(evidence, start, stop, fs, f0) or _flickers(evidence, start, stop, fs, f0):
@@ -233,6 +240,22 @@ def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float, bvp:
     if swing > _NOD and share > _NODDING:
         return True
     return swing > _TURN and share > _TURNING and _coherence(x, bvp, fs, f0) > _FOLLOWS
+
+
+def _hunts(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
+    """Whether the picture gets sharp and soft at ``f0`` (Hz), as when a camera looks for its focus or a call changes
+    its resolution, or stands still for some frames in that rhythm."""
+    sharp, rate = (_filled(np.asarray(x)[start:stop]) for x in (evidence.sharpness, evidence.rate))
+    waves = []
+    if sharp is not None and float(sharp.mean()) > 0:
+        waves.append((sharp / sharp.mean(), _HUNTING, _HUNTS))
+    if rate is not None and float(rate.min()) > 0:
+        waves.append((np.log(rate), _STALLING, _STALLS))
+    for wave, swing, share in waves:
+        x = band(wave - wave.mean(), fs)[None]
+        if float(np.abs(_tone(x, fs, f0)[0])) > swing and _share_at(x, fs, f0) > share:
+            return True
+    return False
 
 
 def _coherence(movement: Floats, bvp: Floats, fs: float, f0: float) -> float:

@@ -42,6 +42,9 @@ _MOTION = 0.25
 _BLIND_SQI = 0.5
 #: Half of the width of a peak and of its first sidelobe, in bins of the window.
 _LOBE = 2.5
+#: A fingertip's slowest rates are not believed where its colour sways slower, from so many a minute on, with so many
+#: times the power.
+_SWAYS = ((15.0, 5.0), (30.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,8 @@ class Judge:
         elif evidence is not None:
             reason = impostor(pulse, start, stop, f0, pulse.method in CONTACT_METHODS, sqi)
             sqi = sqi if reason is None else 0.0
-        if reason is None and _is_beyond(pulse, start, stop, f0):
+        slow = pulse.method in CONTACT_METHODS and evidence is not None and _is_sway(evidence, start, stop, fs, f0)
+        if reason is None and (slow or _is_beyond(pulse, start, stop, f0)):
             reason, sqi = "no periodic component", 0.0
         if reason is None and not sqi >= SQI_THRESHOLD:
             moving = features["motion"] > np.log10(_MOTION)
@@ -178,6 +182,25 @@ def _is_beyond(pulse: Pulse, start: int, stop: int, f0: float) -> bool:
         (frequencies > high) & (frequencies <= high + _LOBE * pulse.fs / len(bvp)) & ~near(frequencies, 2 * f0, 0.15)
     )
     return float(power[beyond].max(initial=0.0)) > float(np.interp(f0, frequencies, power))
+
+
+def _is_sway(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:
+    """Whether the peak at ``f0`` (Hz) may be the slope of what sways slower than a heart and was filtered out of the
+    pulse, as where no finger is."""
+    low = HR_BAND_BPM[0] / 60
+    colour = evidence.rgb[start:stop]
+    colour = colour[np.isfinite(colour).all(axis=1)]
+    if f0 > low + fs / (stop - start) or len(colour) < 2:
+        return False
+    waves = [c / c.mean() for c in colour.T if c.mean() > 1.0]
+    spectra = [spectrum(wave, fs, BIN_HZ) for wave in waves]
+    if not spectra:
+        return False
+    frequencies, power = spectra[0][0], np.sum([p for _, p in spectra], axis=0)
+    here = float(np.interp(f0, frequencies, power))
+    return any(
+        float(power[(frequencies >= bpm / 60) & (frequencies < low)].max()) > times * here for bpm, times in _SWAYS
+    )
 
 
 def _is_slow(evidence: Evidence | None, start: int, stop: int) -> bool:

@@ -21,6 +21,7 @@ REASONS = (
     "repeating picture",
     "flickering light",
     "too much motion",
+    "unsteady picture",
     "unsteady rate",
     "no periodic component",
 )

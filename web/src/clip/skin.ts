@@ -110,6 +110,17 @@ export interface SkinMeans {
   patches: Float64Array; // GRID² × 3
 }
 
+/** Mean difference of a pixel of a face (64 × 64 RGB) from its four neighbours, grey levels, four times over. */
+export function sharpness(face: Float32Array): number {
+  const grey = new Float32Array(SIZE * SIZE);
+  for (let k = 0; k < grey.length; k++) grey[k] = 0.299 * face[3 * k]! + 0.587 * face[3 * k + 1]! + 0.114 * face[3 * k + 2]!;
+  let total = 0;
+  for (let y = 1; y < SIZE - 1; y++)
+    for (let x = 1, k = y * SIZE + 1; x < SIZE - 1; x++, k++)
+      total += Math.abs(4 * grey[k]! - grey[k - SIZE]! - grey[k + SIZE]! - grey[k - 1]! - grey[k + 1]!);
+  return total / (SIZE - 2) ** 2;
+}
+
 export function skinMeans(face: Float32Array, weights: Float32Array): SkinMeans {
   const cell = SIZE / GRID;
   const patches = new Float64Array(GRID * GRID * 3);

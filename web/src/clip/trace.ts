@@ -4,13 +4,17 @@ import { roundHalfEven } from "../dsp/stats";
 import { BOX_SCALE, crop, square, surround } from "./crop";
 import type { Box, Picture } from "./picture";
 import { MAX_GAP_S, Resampler, type Block } from "./resampler";
-import { GRID, OVAL, SIZE, SkinWeights, skinMeans } from "./skin";
+import { GRID, OVAL, SIZE, SkinWeights, sharpness, skinMeans } from "./skin";
 import { Steady } from "./steady";
 
 const PATCHES = GRID * GRID;
-/** Columns: R, G, B, luma, clipped, motion, surround, rate, place, the patches' colours, whether each patch was seen. */
+/**
+ * Columns: R, G, B, luma, clipped, motion, surround, rate, place, sharpness, the patches' colours, whether each patch was
+ * seen.
+ */
 const PLACE = 8;
-const COLOURS = PLACE + 3;
+const SHARPNESS = PLACE + 3;
+const COLOURS = SHARPNESS + 1;
 const SEEN = COLOURS + 3 * PATCHES;
 const COLUMNS = SEEN + PATCHES;
 
@@ -27,6 +31,7 @@ export interface Evidence {
   motion: Float64Array;
   rate: Float64Array; // frames a second that the sample was made of
   surround: Float64Array; // brightness around the face, NaN where it is not known
+  sharpness: Float64Array; // how much the pixels of the face differ from those beside them, grey levels
   place: Float64Array; // T × 3, centre of the face and half of its width, in widths of the face as it was first seen
 }
 
@@ -107,6 +112,7 @@ export class TraceBuilder {
     row[6] = this.around;
     this.unit ||= Math.max(box[2] - box[0], 1);
     row[7] = this.rate;
+    row[SHARPNESS] = sharpness(face);
     row[PLACE] = (held[0] + held[2]) / (2 * this.unit);
     row[PLACE + 1] = (held[1] + held[3]) / (2 * this.unit);
     row[PLACE + 2] = (held[2] - held[0]) / (2 * this.unit);
@@ -170,6 +176,7 @@ export class TraceBuilder {
       clipped: column(4),
       motion: column(5),
       rate: column(7),
+      sharpness: column(SHARPNESS),
       surround: column(6).map((v) => (v < 0 ? NaN : v)),
       place: Float64Array.from({ length: 3 * n }, (_, k) => {
         const slot = at[Math.floor(k / 3)]!;

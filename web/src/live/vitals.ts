@@ -46,6 +46,7 @@ export function cut(pulse: Pulse, start: number, stop: number): Pulse {
       motion: e.motion.subarray(start, stop),
       rate: e.rate.subarray(start, stop),
       surround: e.surround.subarray(start, stop),
+      sharpness: e.sharpness.subarray(start, stop),
       place: e.place.subarray(3 * start, 3 * stop),
     },
   };

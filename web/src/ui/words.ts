@@ -12,6 +12,7 @@ const WHY: Record<Reason, string> = {
   "repeating picture": "No heart rate: the picture repeats itself, so this is not a living face.",
   "flickering light": "No heart rate: what swings here is the light.",
   "too much motion": "No heart rate: too much movement.",
+  "unsteady picture": "No heart rate: the picture gets sharp and soft, or stands still, in time.",
   "no periodic component": "No heart rate: no reliable pulse can be seen.",
 };
 

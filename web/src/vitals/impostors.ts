@@ -1,4 +1,4 @@
-/** What has a rhythm and is no pulse: a loop, a light, a head that nods in time; as kdphys/vitals/impostors.py. */
+/** What has a rhythm and is no pulse: a loop, a light, a head that nods in time, a focus that hunts; as kdphys/vitals/impostors.py. */
 
 import type { Evidence } from "../clip/trace";
 import { fft, powerOfTwo } from "../dsp/fft";
@@ -31,6 +31,10 @@ const TURN = 0.005;
 const TURNING = 0.2;
 const FOLLOWS = 0.65;
 const FOLLOWS_HZ = 0.35;
+/** Sharpness that swings in time with the rate (amplitude, a share of itself), and does little else; … */
+const HUNTING = [0.04, 0.5] as const;
+/** … the same of the time from one new picture to the next (amplitude of its logarithm). */
+const STALLING = [0.05, 0.45] as const;
 /** Brightness that swings at the rate and leaves the colour as it is, to this share, is light; blood has a colour. */
 const GREY = 0.05;
 /** Where what the colours do is done at the rate, and more than faintly, it must be as blood does: see kdphys/vitals/impostors.py. */
@@ -52,11 +56,12 @@ export function impostor(
   start: number,
   stop: number,
   f0: number,
-): "repeating picture" | "too much motion" | "flickering light" | null {
+): "repeating picture" | "too much motion" | "unsteady picture" | "flickering light" | null {
   if (!evidence) return null;
   const before = Math.max(stop - Math.round(REACH_S * fs), 0);
   if (repeats(evidence, start, stop, fs) || (before < start && repeats(evidence, before, stop, fs))) return "repeating picture";
   if (moves(evidence, start, stop, fs, f0, bvp.subarray(start, stop))) return "too much motion";
+  if (hunts(evidence, start, stop, fs, f0)) return "unsteady picture";
   if (shines(evidence, start, stop, fs, f0) || flickers(evidence, start, stop, fs, f0)) return "flickering light";
   return null;
 }
@@ -209,6 +214,23 @@ function moves(evidence: Evidence, start: number, stop: number, fs: number, f0: 
   const share = shareAt(waves, fs, f0);
   if (swing > NOD && share > NODDING) return true;
   return swing > TURN && share > TURNING && coherence(waves, bvp, fs, f0) > FOLLOWS;
+}
+
+/**
+ * Whether the picture gets sharp and soft at `f0` (Hz), as when a camera looks for its focus or a call changes its
+ * resolution, or stands still for some frames in that rhythm.
+ */
+function hunts(evidence: Evidence, start: number, stop: number, fs: number, f0: number): boolean {
+  const [sharp] = filled([evidence.sharpness.subarray(start, stop)]) ?? [];
+  const [rate] = filled([evidence.rate.subarray(start, stop)]) ?? [];
+  const does = (wave: Float64Array, [swing, share]: readonly [number, number]): boolean => {
+    const middle = mean(wave);
+    const x = band(wave.map((v) => v - middle), fs);
+    return Math.hypot(...tone(x, fs, f0)) > swing && shareAt([x], fs, f0) > share;
+  };
+  const level = sharp ? mean(sharp) : 0;
+  if (level > 0 && does(sharp!.map((v) => v / level), HUNTING)) return true;
+  return rate !== undefined && Math.min(...rate) > 0 && does(rate.map(Math.log), STALLING);
 }
 
 /** How closely a pulse follows movement, in the direction that it has at `f0` (Hz), 0–1. */

@@ -4,7 +4,7 @@ import type { Reason } from "./quality";
 import type { HrWindow } from "./result";
 
 /** What a window may have found out about its rate, and how near the same rate is, bpm. */
-const IMPOSTORS: ReadonlySet<Reason | null> = new Set<Reason>(["flickering light", "too much motion"]);
+const IMPOSTORS: ReadonlySet<Reason | null> = new Set<Reason>(["flickering light", "too much motion", "unsteady picture"]);
 const SAME_BPM = 5;
 /** A picture that repeats itself has no rate at all. */
 const REPEATING: Reason = "repeating picture";

@@ -38,6 +38,7 @@ export type Reason =
   | "repeating picture"
   | "flickering light"
   | "too much motion"
+  | "unsteady picture"
   | "no periodic component";
 
 /** One logistic fit and its calibration, of sqi.json. */
