@@ -8,12 +8,13 @@ is their heart's rate, or none. The limits of ``kdphys.vitals.impostors`` were s
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from kdphys.data.synth import load_bank, sample_scene
@@ -38,6 +39,7 @@ LIGHTS = {
     "(none)": (60, (0.0, 0.0, 0.0), False),
 }
 METHODS = ("student", "pos")
+Frames = Iterator[NDArray[np.uint8]]
 
 
 def lit(tracks: Tracks, per_min: float, swing: tuple[float, float, float], blinks: bool) -> Tracks:
@@ -64,10 +66,10 @@ def film(scene: Scene, light: str, path: Path) -> None:
     save(scene, Lit(scene, painted, lit(before, *LIGHTS[light]), before), path)
 
 
-def save(scene: Scene, shader: Shader, path: Path) -> None:
+def save(scene: Scene, shader: Shader, path: Path, change: Callable[[Frames], Frames] = lambda frames: frames) -> None:
     """What a camera sees, as a file."""
     middle = (PICTURE[0] / 2, PICTURE[1] / 2 - 0.05 * scene.camera.face_px)
-    frames = Composer(shader, *PICTURE, middle, scene.camera.face_px).frames()
+    frames = change(Composer(shader, *PICTURE, middle, scene.camera.face_px).frames())
     encode((f for f, _ in zip(frames, range(round(SECONDS * FPS)), strict=False)), str(path), scene.codec, FPS)
 
 
