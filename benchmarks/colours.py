@@ -49,11 +49,11 @@ def without_trend(t: Floats, x: Floats) -> Floats:
 
 def height(path: Path) -> tuple[Floats, Likeness]:
     """How high the head is held, in the band of the pulse; and what would be told of a heart by it."""
-    trace = extract(kdphys.read_video(path)).persons[0].trace
-    assert trace.evidence is not None
-    y = trace.evidence.place[trace.valid, 1]
-    y = bandpass(y - y.mean(), trace.fs, 0.7, 4.0)
-    return y, compare(y, np.arange(len(y)) / trace.fs, trace.fs)
+    pulse = kdphys.estimate_pulse(path, "student")
+    assert pulse.evidence is not None
+    y = pulse.evidence.place[pulse.valid, 1]
+    y = bandpass(y - y.mean(), pulse.fs, 0.7, 4.0)
+    return y, compare(y, np.arange(len(y)) / pulse.fs, pulse.fs)
 
 
 def main() -> None:

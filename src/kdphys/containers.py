@@ -204,8 +204,8 @@ class Evidence:
         rate: float64 (T,), frames a second that the sample was made of; one number stands for all samples.
         surround: float64 (T,), brightness of the picture around the face, 0–255; NaN, the default, where it is not
             known.
-        place: float64 (T, 3), centre of the face and half of its width, by its own pixels, in widths of the face as it
-            was first seen; NaN, the default, where it is not known.
+        place: float64 (T, 3), centre of the face and half of its width, in widths of the face as it was first seen, by
+            its own pixels where a network sees it, else by the detector's box; NaN, the default, where it is not known.
         sharpness: float64 (T,), how much the pixels of the face differ from those beside them, grey levels; NaN, the
             default, where it is not known.
         beat_hz: what a strongly compressed video beats with, see :attr:`Video.beat_hz`; None where it is not known.

@@ -134,10 +134,11 @@ def test_a_crop_of_a_moving_face_stands_still(face: NDArray[np.uint8]) -> None:
 
 def test_the_evidence_knows_where_a_face_is_by_its_pixels(face: NDArray[np.uint8]) -> None:
     """A nod of 0.8 % of the face, in time: the detector's box, smoothed, hardly follows it."""
-    builder = TraceBuilder()
+    builder, steady = TraceBuilder(), Steady()
     for k in range(180):
         dy = 0.64 * np.sin(2 * np.pi * 1.2 * k / 30)
-        builder.add(Frame(moved(face, 0, dy), k / 30), BOX + np.array([0, 0.2 * dy, 0, 0.2 * dy]))
+        frame, box = Frame(moved(face, 0, dy), k / 30), BOX + np.array([0, 0.2 * dy, 0, 0.2 * dy])
+        builder.add(frame, box, steady(frame, box))
     evidence = builder.build().evidence
     assert evidence is not None
     y = evidence.place[30:, 1]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.clip.crop import crop, square
+from kdphys.clip.steady import Steady
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Evidence, Frame, Pulse
 
@@ -51,6 +52,7 @@ class Collector:
 
     def __init__(self, fs: float, t0: float, whole: bool, sink: Sink | None) -> None:
         self.builder = TraceBuilder(fs, t0, whole)
+        self._steady = Steady()
         self.sink = sink
         self.times, self.scores = array("d"), array("f")
         self._boxes = array("f")  # four a frame; packed, for hours of video
@@ -60,9 +62,10 @@ class Collector:
 
     def add(self, frame: Frame, box: Floats, score: float) -> None:
         """Take a frame with the face in ``box`` (x0, y0, x1, y1 in pixels)."""
-        held = self.builder.add(frame, box)
+        held = None if self.sink is None or self.builder.whole else self._steady(frame, box)
+        self.builder.add(frame, box, held)
         if self.sink is not None:
-            region = held if self.builder.whole else square(held, self.sink.box_scale)
+            region = box if held is None else square(held, self.sink.box_scale)
             self.sink.push(frame.t, crop(frame.rgb, region, self.sink.size))
         self.times.append(frame.t)
         self._boxes.extend(float(v) for v in box)

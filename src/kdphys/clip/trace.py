@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from kdphys.clip.crop import LUMA, crop, square, surround
 from kdphys.clip.skin import GRID, OVAL, SIZE, SkinWeights, brightest, sharpness, skin_means
-from kdphys.clip.steady import Steady
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Evidence, Frame, RgbTrace
 from kdphys.dsp import MAX_GAP_S
@@ -61,7 +60,6 @@ class TraceBuilder:
     def __init__(self, fs: float = 30.0, t0: float | None = None, whole: bool = False) -> None:
         self.fs, self.t0, self.whole = fs, t0, whole
         self._skin = SkinWeights()
-        self._steady = Steady()
         self._stream: Resampler | None = None
         self._blocks: list[Block] = []
         self._last: tuple[float, Floats] | None = None
@@ -76,21 +74,19 @@ class TraceBuilder:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, frame: Frame, box: Floats) -> Floats:
+    def add(self, frame: Frame, box: Floats, held: Floats | None = None) -> None:
         """Take a frame and the face box (x0, y0, x1, y1) in it. Where no skin is usable, all of the face counts.
 
         Corners are whole pixels: what is interpolated between pixels loses the noise that tells a living picture from
         one that repeats itself.
 
-        Returns:
-            the box held on the face's pixels (:class:`kdphys.clip.steady.Steady`); where ``whole``, the box itself.
+        Args:
+            held: the box held on the face's pixels (:class:`kdphys.clip.steady.Steady`), if that is known.
         """
         box = np.asarray(box, float)
         region = np.round(box if self.whole else square(box, 1.0))
         around = np.nan if self.whole else surround(frame.rgb, box)
-        held = box if self.whole else self._steady(frame, box)
         self.add_face(frame.t, crop(frame.rgb, region, SIZE), box, around, held)
-        return held
 
     def add_face(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kdphys.clip.crop import crop, square
+from kdphys.clip.steady import Steady
 from kdphys.clip.transform import Block, Resampler
 from kdphys.containers import Frame, Pulse
 from kdphys.dsp import MAX_GAP_S
@@ -39,15 +40,17 @@ class LiveSignal:
         self._opened = first  # the same of the current stretch
         self._last = self._t0 + first / self._fs
         self._trace = LiveTrace(self._fs, self._t0, self._whole, self._marks)
+        self._steady = Steady()
         self._crops = Resampler(self._fs, self._t0, MAX_GAP_S, hold=HOLD)
 
     def add(self, frame: Frame, box: Floats) -> None:
         """Take a frame with the face in ``box``."""
         if not self.open or frame.t - self._last > MAX_GAP_S:
             self._opened = max(self._number(frame.t), self._first)
-        held = self._trace.add(frame, box)
+        held = None if self._wave.size is None or self._whole else self._steady(frame, box)
+        self._trace.add(frame, box, held)
         if self._wave.size is not None:
-            region = held if self._whole else square(held, self._wave.box_scale)
+            region = box if held is None else square(held, self._wave.box_scale)
             for block in self._crops.push(frame.t, crop(frame.rgb, region, self._wave.size)):
                 self._wave.take(block)
         self._put()

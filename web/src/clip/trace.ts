@@ -5,7 +5,6 @@ import { BOX_SCALE, crop, square, surround } from "./crop";
 import type { Box, Picture } from "./picture";
 import { MAX_GAP_S, Resampler, type Block } from "./resampler";
 import { GRID, OVAL, SIZE, SkinWeights, sharpness, skinMeans } from "./skin";
-import { Steady } from "./steady";
 
 const PATCHES = GRID * GRID;
 /**
@@ -43,7 +42,6 @@ export interface Trace {
 
 export class TraceBuilder {
   private readonly skin = new SkinWeights();
-  private readonly steady = new Steady();
   private readonly stream: Resampler;
   private readonly table: Float32Array;
   private readonly filled: Float64Array; // which sample number each row of the ring holds
@@ -77,13 +75,12 @@ export class TraceBuilder {
   }
 
   /**
-   * Take a picture and the face box in it; give what is settled, and the box held on the face's pixels. Where no skin is
-   * usable, all of the face counts. Its corners are whole pixels, as in Python.
+   * Take a picture and the face box in it, and that box held on the face's pixels if that is known; give what is settled.
+   * Where no skin is usable, all of the face counts. Its corners are whole pixels, as in Python.
    */
-  add(picture: Picture, t: number, box: Box): { blocks: Block[]; held: Box } {
+  add(picture: Picture, t: number, box: Box, held = box): Block[] {
     const face = crop(picture, square(box, 1).map(roundHalfEven) as Box, SIZE);
-    const held = this.steady.follow(picture, t, box);
-    return { blocks: face ? this.addFace(face, t, box, surround(picture, box, BOX_SCALE), held) : [], held };
+    return face ? this.addFace(face, t, box, surround(picture, box, BOX_SCALE), held) : [];
   }
 
   /** Take a face (64 × 64 RGB, 0–255, of the face box) that is cut out already; `held`: where its pixels were. */

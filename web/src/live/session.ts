@@ -3,6 +3,7 @@
 import { crop, square } from "../clip/crop";
 import type { Box, Picture } from "../clip/picture";
 import { MAX_GAP_S, Resampler } from "../clip/resampler";
+import { Steady } from "../clip/steady";
 import { TraceBuilder } from "../clip/trace";
 import { sum } from "../dsp/stats";
 import type { Face } from "../face/detect";
@@ -77,6 +78,7 @@ export class Session {
   private wave: Waveform;
   private trace: TraceBuilder | null = null;
   private crops: Resampler | null = null;
+  private steady = new Steady();
   private origin = NaN;
   private last = NaN;
   private nextRefresh = 0;
@@ -138,6 +140,7 @@ export class Session {
     this.firstSample = first;
     this.trace = new TraceBuilder(FS, 0, CAPACITY);
     this.crops = this.wave.crop ? new Resampler(FS, 0, MAX_GAP_S) : null;
+    this.steady = new Steady();
     this.opened = -1;
     this.warm = false;
   }
@@ -168,8 +171,9 @@ export class Session {
     this.counts.faceFrames++;
     if (this.opened < 0 || t - this.lastFace > MAX_GAP_S) this.opened = Math.max(this.number(t), this.firstSample);
     this.lastFace = t;
-    const { blocks, held } = this.trace!.add(picture, t, this.box);
-    if (!this.wave.crop) for (const block of blocks) await this.wave.take(block);
+    const held = this.wave.crop ? this.steady.follow(picture, t, this.box) : this.box;
+    const colours = this.trace!.add(picture, t, this.box, held);
+    if (!this.wave.crop) for (const block of colours) await this.wave.take(block);
     if (!this.crops || !this.wave.crop) return;
     const face = crop(picture, square(held, this.wave.crop.scale), this.wave.crop.size);
     if (face) for (const block of this.crops.push(t, face)) await this.wave.take(block);
