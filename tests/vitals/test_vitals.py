@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.resources import files
 
 import neurokit2 as nk
@@ -73,12 +74,8 @@ def test_loop_is_not_a_pulse(added: float) -> None:
 
 
 def changed(trace: RgbTrace, **fields: object) -> RgbTrace:
-    e = trace.evidence
-    assert e is not None
-    parts = {
-        name: getattr(e, name) for name in ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place")
-    }
-    return RgbTrace(trace.rgb, trace.fs, trace.t0, trace.valid, type(e)(**(parts | fields)))
+    assert trace.evidence is not None
+    return replace(trace, evidence=replace(trace.evidence, **fields))
 
 
 @pytest.mark.parametrize(

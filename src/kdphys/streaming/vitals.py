@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdphys.containers import Pulse
+from kdphys.containers import Evidence, Pulse
 from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
 from kdphys.vitals.heart_rate import MIN_HR_S, Memory, hr_window
@@ -35,7 +35,7 @@ def cut(pulse: Pulse, start: int, stop: int) -> Pulse:
     """The samples ``start:stop`` of a pulse, with their evidence."""
     e = pulse.evidence
     part = slice(start, stop)
-    names = ("rgb", "patches", "luma", "clipped", "motion", "rate", "surround", "place", "sharpness")
+    names = (field.name for field in fields(Evidence) if field.name != "beat_hz")
     evidence = e and replace(e, **{name: getattr(e, name)[part] for name in names})
     scale = None if pulse.scale is None else pulse.scale[part]
     t0 = pulse.t0 + start / pulse.fs
