@@ -11,6 +11,9 @@ Prints a table and writes it to ``--results``: error of every best guess over wi
 seed the interval is a bootstrap over the recordings; it knows nothing of what another seed would give. What a variant
 changes is told more exactly by the differences to ``student, all losses`` in the same windows with the same seeds, of
 which a second table gives 95 % intervals (a bootstrap over seeds and recordings).
+
+With ``--minutes`` each variant gets as many steps as it makes in that time on one core, measured before the first
+training and kept in ``steps.json``: run it under ``taskset -c 1`` with nothing beside it until that is written.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import argparse
 import csv
 import json
 import platform
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +43,7 @@ from kdphys.train.config import DistillConfig, LossConfig, TrainConfig, load_con
 from kdphys.train.loop import fit
 
 ROOT = Path(__file__).parents[1]
+ALONE = ROOT / "configs" / "alone.toml"
 RESULTS = ROOT / "benchmarks" / "results" / "ablation.csv"
 Change = Callable[[TrainConfig, DistillConfig], TrainConfig]
 Windows = dict[tuple[str, float], tuple[float, float]]
@@ -86,6 +91,7 @@ VARIANTS: dict[str, Change] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--minutes", type=float, help="of training instead of a number of steps")
     parser.add_argument("--clips", type=int, default=10, help="in a step")
     parser.add_argument("--frames", type=int, default=240, help="of a clip")
     parser.add_argument("--seeds", type=int, default=3)
@@ -98,27 +104,49 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    alone = load_config(ROOT / "configs" / "alone.toml")
+    alone = load_config(ALONE)
     distill = load_config(ROOT / "configs" / "student.toml").distill
     assert distill is not None
-    optim = replace(alone.optim, steps=options.steps, warmup=min(alone.optim.warmup, options.steps // 8), ema=0.98)
     # Half of the clips of each pool, files of their own: the short runs draw no more.
     sources = tuple(
         replace(s, render=s.render // 2, path=str(options.out / Path(s.path).name)) for s in alone.data.sources
     )
     data = replace(alone.data, batch=options.clips, frames=options.frames, validation=None, sources=sources)
-    base = replace(alone, data=data, optim=optim, run=replace(alone.run, validate_every=options.steps))
+    base = lasting(replace(alone, data=data, optim=replace(alone.optim, ema=0.98)), options.steps)
+    names, steps = options.only or list(VARIANTS), dict[str, int]()
+    if options.minutes is not None:
+        for name in names:
+            config = VARIANTS[name](base, replace(distill, teacher=options.teacher))
+            steps[name] = steps_in(options.minutes, name, config, options.out / "steps.json")
     rows = []
     for seed in range(options.seed, options.seed + options.seeds):
-        for name in options.only or VARIANTS:
+        for name in names:
             config = VARIANTS[name](replace(base, seed=seed), replace(distill, teacher=options.teacher))
+            config = lasting(config, steps.get(name, options.steps))
             if options.finished and not (folder_of(options.out, name, seed) / "result.json").exists():
                 continue
-            rows.append({"variant": name, "seed": seed, "steps": options.steps, **one(config, name, options)})
+            rows.append({"variant": name, "seed": seed, "steps": config.optim.steps, **one(config, name, options)})
             print(rows[-1], flush=True)
     write(rows, options.results)
     show(rows)
     show_changes(rows, options.out)
+
+
+def lasting(config: TrainConfig, steps: int) -> TrainConfig:
+    """The same training in another number of steps."""
+    optim = replace(config.optim, steps=steps, warmup=min(load_config(ALONE).optim.warmup, steps // 8))
+    return replace(config, optim=optim, run=replace(config.run, validate_every=steps))
+
+
+def steps_in(minutes: float, name: str, config: TrainConfig, known: Path) -> int:
+    """How many steps a variant makes in a time: from what 4 and 16 of them take, without start and end."""
+    seconds = dict(json.loads(known.read_text("utf-8"))) if known.exists() else {}
+    if name not in seconds:
+        with tempfile.TemporaryDirectory() as folder:
+            few, more = (fit(lasting(config, n), Path(folder) / str(n), tensorboard=False).minutes for n in (4, 16))
+        seconds[name] = (more - few) * 60 / 12
+        known.write_text(json.dumps(seconds, indent=1), encoding="utf-8")
+    return round(minutes * 60 / seconds[name])
 
 
 def folder_of(out: Path, name: str, seed: int) -> Path:
@@ -185,7 +213,8 @@ def write(rows: list[dict[str, object]], path: Path) -> None:
 
 def show(rows: list[dict[str, float]]) -> None:
     """One line a variant; the range is over the seeds, or of the bootstrap where there is one seed."""
-    print(f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, {rows[0]['steps']} steps each\n")
+    steps = ", ".join(f"{name} {n}" for name, n in sorted({(str(r["variant"]), r["steps"]) for r in rows}))
+    print(f"\n{platform.processor() or platform.machine()}, torch {torch.__version__}, steps: {steps}\n")
     codecs = [k for k in rows[0] if k.startswith("mae_") and k != "mae_bpm"]
     names = " | ".join(k.removeprefix("mae_") for k in codecs)
     heads = (

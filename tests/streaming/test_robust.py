@@ -109,6 +109,29 @@ def test_a_clock_that_is_set_back_is_followed_though_frames_come_twice_or_swappe
     assert session.update.t == pytest.approx(509, abs=1.1)
 
 
+@pytest.mark.parametrize(("step", "every"), [(0.15, 2.0), (0.3, 4.0), (0.8, 6.0)])
+def test_a_clock_that_is_set_back_a_little_again_and_again_bends_no_rate(step: float, every: float) -> None:
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    told = []
+    for rgb, t in skin.frames(60):
+        update = session.push(rgb, t - step * np.floor(t / every) + 0.003 * np.sin(37 * t), box=BOX)
+        told += [update.vitals.hr_bpm] if update is not None else []
+    assert session.counts.clock_jumps == round(60 / every) - 1
+    assert len(told) > 20
+    assert all(bpm is None or bpm == pytest.approx(72, abs=3) for bpm in told)
+
+
+def test_pictures_that_are_overtaken_or_come_twice_set_no_clock() -> None:
+    skin, session = Skin(72.0), kdphys.stream("pos")
+    frames = list(skin.frames(20))
+    for k in range(0, len(frames) - 3, 3):
+        for j in (k + 1, k, k + 2, k + 2):
+            session.push(*frames[j], box=BOX)
+    assert session.counts.clock_jumps == 0
+    assert session.vitals is not None
+    assert session.vitals.hr_bpm == pytest.approx(72, abs=1)
+
+
 def test_a_late_picture_of_another_size_changes_nothing() -> None:
     skin = Skin(65.0)
     with kdphys.stream("pos", roi="full") as session:

@@ -188,6 +188,7 @@ def test_export(measuring: Browser, tmp_path: Path) -> None:
         measuring.wait(lambda: (tmp_path / name).is_file(), name, 10)
         return (tmp_path / name).read_text()
 
+    measuring.wait(lambda: look(measuring)["bpm"], "a heart rate", 60)
     document = json.loads(save("save-json", "kdphys.json"))
     jsonschema.validate(document, schema())
     one = document["measurements"][0]

@@ -104,6 +104,17 @@ describe("a session", () => {
     expect(await session.push(person(30, 72, HUE, 1), NaN)).toBeNull();
   }, 60_000);
 
+  it("bends no rate when its clock is set back a little again and again", async () => {
+    const session = open({ now: [BOX] });
+    const told: number[] = [];
+    for (let k = 0; k < 1200; k++) {
+      const update = await session.push(person(k / 30, 72, HUE, 1), 1000 + k / 30 - 0.31 * Math.floor(k / 120));
+      if (update?.hr.hrBpm) told.push(update.hr.hrBpm);
+    }
+    expect(session.counts.late).toBe(9 * 9); // as many as the clock passes again, nine times
+    expect(told.every((bpm) => Math.abs(bpm - 72) < 3)).toBe(true);
+  }, 60_000);
+
   it("does not forget, half a minute later, that the picture around the face beats with it", async () => {
     const session = open({ now: [BOX] });
     const reasons: (string | null)[] = [];

@@ -186,8 +186,8 @@ class Session:
             frame: uint8 (H, W, 3) RGB. A writable array is copied, since it waits for the next detection; a
                 :class:`kdphys.Frame` is not.
             t: its time in seconds, any origin; that of the frame, or the time now, by default. A frame that does not
-                come after the one before is refused and counted. When frames keep coming with earlier times for 1 s,
-                their clock was set back, and the session goes on with it.
+                come after the one before is refused and counted. When frames keep coming with earlier times, for 1 s or
+                until their times pass the old ones, their clock was set back, and the session goes on with it.
             box: of the face, x0, y0, x1, y1 in pixels, if it is known: no face is looked for. Frames without one
                 between frames with one are those without a face; after 4 s of them faces are looked for.
 

@@ -34,7 +34,7 @@ const CAPACITY = (HISTORY_S + 4) * FS;
 /** What happened to the frames of a session so far. */
 export interface Counts {
   frames: number; // given to the session
-  late: number; // refused: not after the frame before; the clock was set back when they go on coming for 1 s
+  late: number; // refused: not after the frame before
   faceFrames: number; // with the face that is measured
   gaps: number; // stretches of more than 0.5 s without frames
   lost: number; // times the face went away
