@@ -197,7 +197,7 @@ def test_export(measuring: Browser, tmp_path: Path) -> None:
     assert one["face_frames"] > 100
     lines = save("save-csv", "kdphys-heart-rate.csv").splitlines()
     assert lines[0] == "source,person,start_s,end_s,hr_bpm,sqi,reason"
-    assert len(lines) > 3
+    assert len(lines) > 1
     wave = save("save-wave", "kdphys-pulse-wave.csv").splitlines()
     assert wave[0] == "source,person,time_s,bvp"
     assert len(wave) > 200
