@@ -77,6 +77,7 @@ VARIANTS: dict[str, Change] = {
     "student + output": _distil(feature=0.0, attention=0.0),
     "student + output + feature": _distil(attention=0.0, weigh_space=False, weigh_time=False),
     "student + output + feature + attention": _distil(),
+    "student, Pearson + output + feature + attention": lambda c, d: _distil()(_loss(pearson=1.0)(c, d), d),
     "student + output of the bundled student": _strong(feature=0.0, attention=0.0),
     "student + output + feature of the bundled student": _strong(attention=0.0, weigh_space=False, weigh_time=False),
     "student + output + feature + attention of the bundled student": _strong(),
@@ -101,6 +102,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first")
     parser.add_argument("--results", type=Path, default=RESULTS, help="CSV file to write")
     parser.add_argument("--finished", action="store_true", help="train nothing, show what there is")
+    parser.add_argument("--against", default=BASE, choices=list(VARIANTS), help="compare with this variant")
     parser.add_argument("--only", nargs="*", choices=list(VARIANTS), help="these variants")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -129,7 +131,7 @@ def main() -> None:
             print(rows[-1], flush=True)
     write(rows, options.results)
     show(rows)
-    show_changes(rows, options.out)
+    show_changes(rows, options.out, options.against)
 
 
 def lasting(config: TrainConfig, steps: int) -> TrainConfig:
@@ -238,19 +240,19 @@ def show(rows: list[dict[str, float]]) -> None:
         print(f"| {' | '.join(cells + [f'{mean(k):.1f}' for k in codecs])} |")
 
 
-def show_changes(rows: list[dict[str, float]], runs: Path) -> None:
-    """What each variant of the student changes against :data:`BASE`, window by window."""
+def show_changes(rows: list[dict[str, float]], runs: Path, base: str = BASE) -> None:
+    """What each variant changes against ``base``, window by window."""
     seeds = {
         name: {r["seed"] for r in rows if r["variant"] == name} for name in dict.fromkeys(r["variant"] for r in rows)
     }
     print(
-        f"\n| against {BASE} | seeds | MAE, bpm (95 %) | within 5 bpm, points (95 %) | wave r (95 %) |\n|{'---|' * 5}"
+        f"\n| against {base} | seeds | MAE, bpm (95 %) | within 5 bpm, points (95 %) | wave r (95 %) |\n|{'---|' * 5}"
     )
     for name in seeds:
-        both = sorted(seeds[name] & seeds.get(BASE, set()))
-        if name == BASE or not both:
+        both = sorted(seeds[name] & seeds.get(base, set()))
+        if name == base or not both:
             continue
-        changes = [change(windows_of(runs, name, seed), windows_of(runs, BASE, seed)) for seed in both]
+        changes = [change(windows_of(runs, name, seed), windows_of(runs, base, seed)) for seed in both]
         cells = [
             f"{mean:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
             for (mean, low, high), digits in zip(spread(changes), (1, 1, 3), strict=True)

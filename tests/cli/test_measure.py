@@ -100,6 +100,7 @@ def test_batch_loses_nothing(small: Path, grey: Path, tmp_path: Path, command: C
     assert out.returncode == 2
     assert "3 videos: 2 measured (1 with an answer), 1 failed" in out.stdout
     assert "c.mp4" in out.stdout.splitlines()[-2]
+    assert [line.split()[0] for line in out.stdout.splitlines() if ".mp4 " in line][:2] == ["a.mp4", "b.mp4"], "short"
     long = folder / f"{'x' * 90}.mp4"
     shutil.move(folder / "c.mp4", long)
     short = write_video(folder / "short.mp4", [f.rgb for _, f in zip(range(210), read_video(small), strict=False)])

@@ -267,18 +267,28 @@ def _rest(e: Estimate) -> tuple[str | Text, Text]:
     return f"index {e.confidence:.0%}", _span(e)
 
 
+def _common(sources: Sequence[str]) -> str:
+    """The folder that all lie in; empty where there is none, or only the current one."""
+    try:
+        return os.path.commonpath([os.path.dirname(source) for source in sources])
+    except ValueError:  # none at all, or on different drives
+        return ""
+
+
 def table(done: Mapping[str, Sequence[Measurement]], failed: Mapping[str, str], files: Sequence[Path]) -> None:
     """Print the results of many videos, failures last."""
     console = Console(highlight=False)
     out = Table(box=None, pad_edge=False)
-    out.add_column("video", overflow="fold")
+    folder = _common(list(done))
+    out.add_column(f"video in {_safe(folder)}" if folder else "video", overflow="fold")
     for column in ("bpm", "confidence", "brpm"):
         out.add_column(column, justify="right", no_wrap=True)
     out.add_column("", overflow="fold")
     for source, results in done.items():
         for m in results:
             v = m.vitals
-            name = _safe(source) + (f" #{m.person}" if len(results) > 1 else "")
+            name = _safe(os.path.relpath(source, folder) if folder else source)
+            name += f" #{m.person}" if len(results) > 1 else ""
             hr = f"{v.hr_bpm:.1f}" if v.hr_bpm is not None else "–"
             rr = f"{v.rr_brpm:.1f}" if v.rr_brpm is not None else "–"
             remarks = ", ".join([*v.reasons, *m.notes])
