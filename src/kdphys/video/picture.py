@@ -7,7 +7,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 from kdphys.errors import VideoError
@@ -17,16 +17,9 @@ MAX_SIDE = 8192
 #: What a decoder is told, so that a stream that grows later is refused as well.
 MAX_PIXELS = MAX_SIDE * MAX_SIDE
 
-# Matrix coefficients (ITU-T H.273, table 4) → swscale's name. 10 (constant luminance) is shown as 9, as players do.
-_MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU601,
-    6: Colorspace.ITU601,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
+# Matrix coefficients (ITU-T H.273, table 4) → swscale's numbers (SWS_CS_…), which older PyAV does not all name.
+# 10 (constant luminance) is shown as 9, as players do.
+_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
 #: Transpose, then flip the rows, then flip the columns.
 Turn = tuple[bool, bool, bool]
 
@@ -108,12 +101,12 @@ class Painter:
     def _matrix(self, picture: av.VideoFrame) -> int:
         said = int(picture.colorspace)
         if said in _MATRICES:
-            return int(_MATRICES[said])
+            return _MATRICES[said]
         if said not in _UNSAID:
             raise VideoError(
                 f"{self._name}: its colour matrix (number {said} of ITU-T H.273) is not known here; re-encode it"
             )
-        return int(Colorspace.ITU709 if picture.height >= 720 else Colorspace.ITU601)
+        return _MATRICES[1 if picture.height >= 720 else 6]
 
     def _array(self, out: av.VideoFrame, target: str) -> NDArray[np.uint8]:
         if target == "gbrp":
