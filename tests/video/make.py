@@ -36,6 +36,7 @@ def write_video(
                 stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001), options=options or {})
                 stream.height, stream.width = rgb.shape[:2]
                 stream.pix_fmt = pix_fmt
+                stream.codec_context.thread_count = 2  # MJPEG is cut into as many slices: the same on any machine
                 if bit_rate:
                     stream.bit_rate = bit_rate
                 if rotation or hflip:
