@@ -116,7 +116,7 @@ def main() -> None:
     data = replace(alone.data, batch=options.clips, frames=options.frames, validation=None, sources=sources)
     base = lasting(replace(alone, data=data, optim=replace(alone.optim, ema=0.98)), options.steps)
     names, steps = options.only or list(VARIANTS), dict[str, int]()
-    if options.minutes is not None:
+    if options.minutes is not None and not options.finished:
         for name in names:
             config = VARIANTS[name](base, replace(distill, teacher=options.teacher))
             steps[name] = steps_in(options.minutes, name, config, options.out / "steps.json")
@@ -127,7 +127,7 @@ def main() -> None:
             config = lasting(config, steps.get(name, options.steps))
             if options.finished and not (folder_of(options.out, name, seed) / "result.json").exists():
                 continue
-            rows.append({"variant": name, "seed": seed, "steps": config.optim.steps, **one(config, name, options)})
+            rows.append({"variant": name, "seed": seed, **one(config, name, options)})
             print(rows[-1], flush=True)
     write(rows, options.results)
     show(rows)
@@ -179,7 +179,13 @@ def one(config: TrainConfig, name: str, options: argparse.Namespace) -> dict[str
     table = [[*key, *values] for key, values in sorted(windows.items())]
     (folder / "windows.json").write_text(json.dumps(table), encoding="utf-8")
     low, high = interval([s.recording for s in scores], errors)
-    out = {"n": summary.n, "mae_bpm": round(float(summary.mae_all.value), 3), "low_bpm": low, "high_bpm": high}
+    out = {
+        "steps": config.optim.steps,
+        "n": summary.n,
+        "mae_bpm": round(float(summary.mae_all.value), 3),
+        "low_bpm": low,
+        "high_bpm": high,
+    }
     out |= {"within_5_bpm": round(float((errors <= 5).mean()), 4), "minutes": round(minutes, 1)}
     truth, guess = np.array([(s.ref_bpm, s.candidate_bpm) for s in scores], float).T
     out |= {
