@@ -13,6 +13,7 @@ import kdphys
 from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Frame
 from kdphys.streaming import Session, Update
+from kdphys.streaming.clock import Clock
 from tests.streaming.scene import BOX, Skin, wave
 
 
@@ -119,6 +120,16 @@ def test_a_clock_that_is_set_back_a_little_again_and_again_bends_no_rate(step: f
     assert session.counts.clock_jumps == round(60 / every) - 1
     assert len(told) > 20
     assert all(bpm is None or bpm == pytest.approx(72, abs=3) for bpm in told)
+
+
+def test_a_clock_that_is_set_back_before_a_pause_tells_how_long_that_was() -> None:
+    clock = Clock()
+    for k in range(10):
+        assert clock(k / 30) == pytest.approx(k / 30)
+    late = [clock((k - 4) / 30) for k in range(10, 13)]  # set back by four frames, then nothing for 0.4 s
+    assert late == [None] * 3
+    assert clock((12 - 4) / 30 + 0.4) == pytest.approx(12 / 30 + 0.4)
+    assert clock.jumps == 1
 
 
 def test_pictures_that_are_overtaken_or_come_twice_set_no_clock() -> None:

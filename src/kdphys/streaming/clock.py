@@ -46,16 +46,16 @@ class Clock:
             self._late, self._row = (self._late[0], t), self._row + 1
             if t - self._late[0] < _NEW_S:
                 return None
-            now = self._set(t, self._late[0], self._row)
+            now = self._set(t, *self._late)
         elif self._late is not None and self._row >= _ROW and self._late[0] + self.offset < self._before:
-            now = self._set(t, self._late[0], self._row + 1)
+            now = self._set(t, *self._late)
         self._late, self._row = None, 0
         self._before, self._last = self._last, now
         return now
 
-    def _set(self, t: float, first: float, frames: int) -> float:
-        """The clock was set before ``frames`` frames from time ``first`` to ``t``: the time of the last of them."""
-        now = self._last + (t - first) * frames / (frames - 1)  # and one step before the first
+    def _set(self, t: float, first: float, latest: float) -> float:
+        """The clock was set before the frames refused from time ``first`` to ``latest`` on it: when ``t`` is."""
+        now = self._last + (t - first) + (latest - first) / (self._row - 1)  # one step before the first of them
         self.offset = now - t
         self.jumps += 1
         return now

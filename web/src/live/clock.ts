@@ -35,9 +35,9 @@ export class Clock {
       this.late[1] = t;
       this.row++;
       if (t - this.late[0] < NEW_S) return null;
-      now = this.set(t, this.late[0], this.row);
+      now = this.set(t, this.late);
     } else if (this.late && this.row >= ROW && this.late[0] + this.offset < this.before) {
-      now = this.set(t, this.late[0], this.row + 1);
+      now = this.set(t, this.late);
     }
     this.late = null;
     this.row = 0;
@@ -46,9 +46,9 @@ export class Clock {
     return now;
   }
 
-  /** The clock was set before `frames` frames from time `first` to `t`: the time of the last of them. */
-  private set(t: number, first: number, frames: number): number {
-    const now = this.last + ((t - first) * frames) / (frames - 1); // and one step before the first
+  /** The clock was set before the frames refused from time `first` to `latest` on it: when `t` is. */
+  private set(t: number, [first, latest]: [number, number]): number {
+    const now = this.last + (t - first) + (latest - first) / (this.row - 1); // one step before the first of them
     this.offset = now - t;
     return now;
   }
