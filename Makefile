@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
+# Python compiles what is used when it is first used; pip would compile all of it.
+PIP    := $(BIN)/python -m pip install --quiet --no-compile
 
 .PHONY: demo test lint web web-test clean
 
@@ -11,13 +13,13 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[plot]'
+	$(PIP) --editable '.[plot]'
 	touch $@
 
 # torch first, by its exact version: on Linux a plain `torch` brings gigabytes of CUDA along.
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --editable '.[plot,train,synth,serve,export,dev]'
+	$(PIP) '$(TORCH)'
+	$(PIP) --editable '.[plot,train,synth,serve,export,dev]'
 	touch $@ $(VENV)/.base
 
 demo: $(VENV)/.base

@@ -15,14 +15,20 @@ from tests.export.make import exported_student
 @pytest.fixture
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    save_weights(exported_student().model, file, "small", "student")
+    save_weights(exported_student(tmp_path_factory.getbasetemp()).model, file, "small", "student")
     return file
 
 
 def test_writes_the_clip_and_the_stream(
-    command: Command, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Command,
+    weights: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    student = exported_student()  # the same weights: what takes long is not done again, the gates are
+    student = exported_student(
+        tmp_path_factory.getbasetemp()
+    )  # the same weights: what takes long is not done again, the gates are
     monkeypatch.setattr("kdphys.export.clip._convert", lambda *args: student.clip.read_bytes())
     monkeypatch.setattr("kdphys.export.stream._convert", lambda *args: student.stream.read_bytes())
     done = command("export", weights, cwd=tmp_path)

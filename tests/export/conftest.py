@@ -8,5 +8,5 @@ from tests.export.make import Exported, exported_student
 
 
 @pytest.fixture(scope="session")
-def student() -> Exported:
-    return exported_student()
+def student(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return exported_student(tmp_path_factory.getbasetemp())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
+import json
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from kdphys.export import export_onnx, export_stream
 from kdphys.models.student import Student
@@ -30,12 +30,19 @@ class Exported:
 
 
 @cache
-def exported_student(size: int = 12) -> Exported:
-    """A student whose batch norms have seen something, exported once for all tests: that takes some seconds."""
+def exported_student(base: Path) -> Exported:
+    """A student whose batch norms have seen something, exported once for all tests in all processes: it takes long.
+
+    Args:
+        base: pytest's folder of this process.
+    """
     torch.set_num_threads(1)
-    folder = Path(tempfile.mkdtemp(prefix="kdphys-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    model = trained(size)
-    clip, stream = folder / "student.onnx", folder / "student-stream.onnx"
-    differs = export_onnx(model, "student", clip, WEIGHTS), export_stream(model, "student", stream, WEIGHTS)
-    return Exported(model, clip, stream, *differs)
+    model, folder = trained(12), base
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "exported"
+    folder.mkdir(exist_ok=True)
+    clip, stream, differs = folder / "student.onnx", folder / "student-stream.onnx", folder / "differs.json"
+    with FileLock(folder / "lock"):
+        if not differs.exists():
+            found = export_onnx(model, "student", clip, WEIGHTS), export_stream(model, "student", stream, WEIGHTS)
+            differs.write_text(json.dumps(found))
+    return Exported(model, clip, stream, *json.loads(differs.read_text()))

@@ -50,7 +50,7 @@ def app() -> typer.Typer:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    pool = make_pool(tmp_path / "p.npz", n=4, frames=48, size=16)
+    pool = make_pool(tmp_path / "p", n=4, frames=48, size=16)
     file = tmp_path / "tiny.toml"
     file.write_text(CONFIG.format(pool=pool))
     return file

@@ -37,7 +37,7 @@ def test_everything_round_trips() -> None:
         data=DataConfig(
             sources=(
                 SourceConfig(weight=3.0, scene={"codec": "mpeg4", "mbps": [0.2, 2.0]}),
-                SourceConfig(kind="pool", path="a b.npz", augment=False),
+                SourceConfig(kind="pool", path="a b", augment=False),
             ),
             validation=SourceConfig(kind="store", path="x.zarr", part="val"),
         ),
@@ -80,8 +80,8 @@ def test_both_roads_are_shipped() -> None:
         ("[[data.sources]]\nseed = -1", "seed of a source must be 0 or more"),
         ("[loss]\ndilate_stride = 100", "at most half of data.frames"),
         (
-            "[data]\nframes = 400\n[[data.sources]]\nkind = 'pool'\npath = 'p.npz'\nrender = 9",
-            r"p\.npz: render_frames must be 400 \(frames\) or more, got 300",
+            "[data]\nframes = 400\n[[data.sources]]\nkind = 'pool'\npath = 'p'\nrender = 9",
+            r"p: render_frames must be 400 \(frames\) or more, got 300",
         ),
         (
             "[data.validation]\n[run]\nexport = 'best'\n[optim]\nsteps = 300",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import tracemalloc
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,47 +23,62 @@ def source(path: Path, **how: object) -> SourceConfig:
     return SourceConfig(kind="pool", path=str(path), **how)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["pool.npz", "pool.zarr"])
-def test_pool_round_trip(tmp_path: Path, name: str) -> None:
+def test_pool_round_trip(tmp_path: Path) -> None:
     arrays = pool_arrays()
-    write_pool(tmp_path / "sub" / name, arrays)
-    got = read_pool(tmp_path / "sub" / name)
+    write_pool(tmp_path / "sub" / "pool", arrays)
+    got = read_pool(tmp_path / "sub" / "pool")
     for key, value in arrays.items():
         assert np.array_equal(got[key], value), key
-    assert [f.name for f in (tmp_path / "sub").iterdir()] == [name]  # no half-written file is left
+    assert [f.name for f in (tmp_path / "sub").iterdir()] == ["pool"]  # no half-written one is left
+    with pytest.raises(OutputError, match="cannot write the pool"):
+        write_pool(tmp_path / "sub" / "pool", pool_arrays(seed=1))
+    assert np.array_equal(read_pool(tmp_path / "sub" / "pool")["rgb"], arrays["rgb"])
 
 
 def test_bad_pools_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="render = N"):
-        read_pool(tmp_path / "none.npz")
+        read_pool(tmp_path / "none")
     (tmp_path / "junk.npz").write_bytes(b"PK not really")
-    with pytest.raises(DataError, match="not a pool"):
+    with pytest.raises(DataError, match="expected the folder of a pool"):
         read_pool(tmp_path / "junk.npz")
-    write_pool(tmp_path / "fast.npz", pool_arrays(), fs=60.0)
+    write_pool(tmp_path / "fast", pool_arrays(), fs=60.0)
     with pytest.raises(DataError, match="60"):
-        read_pool(tmp_path / "fast.npz")
-    write_pool(tmp_path / "odd.npz", pool_arrays() | {"bvp": np.zeros((2, 3))})
+        read_pool(tmp_path / "fast")
+    write_pool(tmp_path / "odd", pool_arrays() | {"bvp": np.zeros((2, 3))})
     with pytest.raises(DataError, match="expected rgb float16 or uint8"):
-        read_pool(tmp_path / "odd.npz")
-    with pytest.raises(OutputError, match=r"\.npz or \.zarr"):
-        write_pool(tmp_path / "x.pt", pool_arrays())
+        read_pool(tmp_path / "odd")
+
+
+def test_a_pool_stays_on_disk(tmp_path: Path) -> None:
+    # 60 MB of pixels, of which a batch needs 3: neither writing nor drawing may hold them all.
+    arrays = pool_arrays(n=4, frames=96, size=12)
+    arrays["rgb"] = np.broadcast_to(arrays["rgb"][:, :, :1, :1], (4, 96, 230, 230, 3))
+    write_pool(tmp_path / "p", arrays)
+    pool = PoolSource(source(tmp_path / "p", augment=False))
+    assert len(pickle.dumps(pool)) < 10_000  # what a worker that starts afresh is given
+    tracemalloc.start()
+    try:
+        pool.draw([1], 1, 12, 230)
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_without_augmentation_the_clip_is_the_clip(tmp_path: Path) -> None:
-    pool = PoolSource(source(make_pool(tmp_path / "p.npz"), augment=False))
+    pool = PoolSource(source(make_pool(tmp_path / "p"), augment=False))
     batch = pool.draw([1], 6, 96, 12)
     assert batch.rgb.shape == (6, 96, 3, 12, 12)
     order = [int((pool.bvp == b).all(1).nonzero()) for b in batch.bvp]
     assert sorted(order) == list(range(6))
-    assert torch.equal(batch.rgb, pool.rgb[order].permute(0, 1, 4, 2, 3).float())
+    assert torch.equal(batch.rgb, torch.stack([pool.rgb(i) for i in order]).permute(0, 1, 4, 2, 3).float())
     assert torch.isnan(batch.hr_bpm).tolist() == (~batch.has_pulse).tolist()
 
 
 def test_augmented_clips_keep_pulse_and_label_together(tmp_path: Path) -> None:
-    pool = PoolSource(source(make_pool(tmp_path / "p.npz", n=4, frames=300)))
+    pool = PoolSource(source(make_pool(tmp_path / "p", n=4, frames=300)))
     rng, how = np.random.default_rng(3), Augmentation(flicker=0.0)
     labels = [(float(pool.hr_bpm[i]), bool(pool.has_pulse[i])) for i in range(4)]
-    batch = collate([cut(pool.rgb[i], pool.bvp[i], *labels[i], 160, rng, True, how) for i in range(4)])
+    batch = collate([cut(pool.rgb(i), pool.bvp[i], *labels[i], 160, rng, True, how) for i in range(4)])
     assert float(batch.rgb.min()) >= 0
     assert float(batch.rgb.max()) <= 255
     for i in range(4):
@@ -74,7 +91,7 @@ def test_augmented_clips_keep_pulse_and_label_together(tmp_path: Path) -> None:
 
 
 def test_same_seed_same_batch(tmp_path: Path) -> None:
-    pool = PoolSource(source(make_pool(tmp_path / "p.npz")))
+    pool = PoolSource(source(make_pool(tmp_path / "p")))
     a, b, c = pool.draw([1, 2], 3, 64, 12), pool.draw([1, 2], 3, 64, 12), pool.draw([1, 3], 3, 64, 12)
     assert torch.equal(a.rgb, b.rgb)
     assert not torch.equal(a.rgb, c.rgb)
@@ -117,9 +134,9 @@ def test_a_rhythmic_light_is_the_same_everywhere_and_comes_now_and_then() -> Non
 def test_mixture_follows_the_weights_and_the_step(tmp_path: Path) -> None:
     dark, bright = pool_arrays(seed=1), pool_arrays(seed=2)
     dark["rgb"], bright["rgb"] = dark["rgb"] // 8, bright["rgb"] // 2 + 100
-    write_pool(tmp_path / "dark.npz", dark)
-    write_pool(tmp_path / "bright.npz", bright)
-    sources = (source(tmp_path / "dark.npz", weight=1.0), source(tmp_path / "bright.npz", weight=3.0))
+    write_pool(tmp_path / "dark", dark)
+    write_pool(tmp_path / "bright", bright)
+    sources = (source(tmp_path / "dark", weight=1.0), source(tmp_path / "bright", weight=3.0))
     mixture = Mixture(DataConfig(frames=16, batch=1, sources=sources), 12, seed=0)
     drawn = [mixture.draw(step) for step in range(80)]
     share = np.mean([float(b.rgb.mean()) > 60 for b in drawn])
@@ -128,7 +145,7 @@ def test_mixture_follows_the_weights_and_the_step(tmp_path: Path) -> None:
 
 
 def test_workers_take_turns_in_the_order_of_steps(tmp_path: Path) -> None:
-    config = DataConfig(frames=16, batch=1, sources=(source(make_pool(tmp_path / "p.npz")),))
+    config = DataConfig(frames=16, batch=1, sources=(source(make_pool(tmp_path / "p")),))
     mixture = Mixture(config, 12, seed=0)
     alone = torch.utils.data.DataLoader(Steps(mixture, 3), batch_size=None)
     two = torch.utils.data.DataLoader(Steps(mixture, 3), batch_size=None, num_workers=2)
@@ -150,25 +167,30 @@ def test_generator_batches_change_layout_and_hide_the_rate_of_no_pulse() -> None
     assert torch.isnan(batch.hr_bpm[1])
 
 
-def test_damaged_pools_are_said(tmp_path: Path) -> None:
-    whole = make_pool(tmp_path / "p.npz", n=3, frames=64).read_bytes()
+@pytest.mark.parametrize("name", ["rgb.npy", "bvp.npy", "pool.json"])
+def test_damaged_pools_are_said(tmp_path: Path, name: str) -> None:
+    file = make_pool(tmp_path / "p", n=3, frames=64) / name
+    whole = file.read_bytes()
     middle = len(whole) // 2
-    for damaged in (whole[:middle], whole[:middle] + b"?" + whole[middle + 1 :], b""):
-        (tmp_path / "bad.npz").write_bytes(damaged)
+    for damaged in (whole[:middle], whole[:middle] + b"?" + whole[middle + 1 :], b"", None):
+        file.unlink() if damaged is None else file.write_bytes(damaged)
         with pytest.raises(DataError, match="delete it to render it anew"):
-            read_pool(tmp_path / "bad.npz")
+            read_pool(tmp_path / "p")
+
+
+def test_a_wave_that_is_no_number_is_said(tmp_path: Path) -> None:
     arrays = pool_arrays(n=3, frames=64)
     arrays["bvp"][0, 5] = np.nan
-    write_pool(tmp_path / "nan.npz", arrays)
+    write_pool(tmp_path / "nan", arrays)
     with pytest.raises(DataError, match="not a number"):
-        read_pool(tmp_path / "nan.npz")
+        read_pool(tmp_path / "nan")
 
 
 def test_a_validation_without_a_pulse_is_refused(tmp_path: Path) -> None:
     arrays = pool_arrays(n=4, frames=64)
     arrays["has_pulse"][:] = False
-    write_pool(tmp_path / "p.npz", arrays)
-    source = SourceConfig(kind="pool", path=str(tmp_path / "p.npz"))
+    write_pool(tmp_path / "p", arrays)
+    source = SourceConfig(kind="pool", path=str(tmp_path / "p"))
     with pytest.raises(DataError, match="no clip with a pulse"):
         Fixed(DataConfig(frames=32, batch=2, sources=(source,), validation=source), 12)
 

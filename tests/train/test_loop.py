@@ -34,7 +34,7 @@ SMALL = ModelConfig("student", 12, {"width": 16, "hidden": 16})
 
 @pytest.fixture(scope="module")
 def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_pool(tmp_path_factory.mktemp("pool") / "p.npz", n=8, frames=96)
+    return make_pool(tmp_path_factory.mktemp("pool") / "p", n=8, frames=96)
 
 
 def config(pool: Path, steps: int = 6, **changes: object) -> TrainConfig:
@@ -105,7 +105,7 @@ def test_it_learns(pool: Path, tmp_path: Path) -> None:
 def test_distillation_runs_with_one_teacher_and_any_model(pool: Path, tmp_path: Path) -> None:
     teacher = create("teacher", size=16)
     save_weights(teacher, tmp_path / "teacher.safetensors", "teacher", "teacher")
-    bigger = make_pool(tmp_path / "p16.npz", n=4, frames=64, size=16)
+    bigger = make_pool(tmp_path / "p16", n=4, frames=64, size=16)
     source = SourceConfig(kind="pool", path=str(bigger))
     data = DataConfig(frames=32, batch=2, sources=(source,))
     distill = DistillConfig(str(tmp_path / "teacher.safetensors"), pairs=(("mid", "early"), ("deep", "mid")))

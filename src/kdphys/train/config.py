@@ -52,8 +52,8 @@ class SourceConfig:
     Args:
         kind: "synth" renders people on the fly, "pool" reads clips rendered before, "store" a prepared data set.
         weight: how often this source serves a batch, relative to the others.
-        path: of the pool (.npz or .zarr) or store.
-        render: pool only: if the file does not exist, render this many clips into it first; 0 refuses instead.
+        path: of the pool or store, a folder.
+        render: pool only: if it does not exist, render this many clips into it first; 0 refuses instead.
         render_frames: pool only: length of those clips, longer than a training clip so that it can be cut and
             stretched.
         codec_share: synth, and rendering a pool: share of clips that pass through a real video encoder.

@@ -114,7 +114,7 @@ def _open_run(config: TrainConfig, out: Path, resume: bool) -> Path | None:
     last, copy = out / "last.ckpt", out / "config.toml"
     if resume:
         if not last.is_file():
-            raise DataError(f"{out}: nothing to resume, there is no last.ckpt")
+            raise DataError(f"{out}: nothing to resume, there is no last.ckpt; start it without --resume")
         if not copy.is_file():
             raise DataError(f"{out}: there is no config.toml beside last.ckpt, which tells what the run was")
         _whole(last)
