@@ -51,6 +51,20 @@ def test_a_short_recording_is_denied_by_its_windows_too() -> None:
     assert vitals.reasons == ("flickering light",)
 
 
+def test_the_windows_of_a_short_recording_are_denied_by_the_whole() -> None:
+    """Twenty seconds in whose second half the lamp swings in time with what had looked like a pulse in the first."""
+    trace = face_trace(20, 70.0, noise=0.002, amplitude=0.01)
+    t = np.arange(600) / 30
+    beat = np.sin(2 * np.pi * 70 / 60 * t)
+    around = 60 * (1 + np.where(t > 9, 0.012, 0.0) * beat + np.random.default_rng(0).normal(0, 0.0005, 600))
+    lit = load_method("pos").pulse(changed(trace, luma=120 * (1 + 0.01 * beat), surround=around))
+    assert hr_window(Judge(lit), 0, 270).hr_bpm == pytest.approx(70, abs=1)
+    vitals = measure_vitals(lit)
+    assert vitals.reasons == ("flickering light",)
+    assert [w.hr_bpm for w in vitals.course] == [None] * len(vitals.course)
+    assert vitals.coverage == 0.0
+
+
 def test_a_short_recording_of_an_unsteady_heart_has_no_one_rate() -> None:
     """Twenty seconds of a heart that slows down; of a minute of the same it is the median of what was seen."""
     t = np.arange(1800) / 30

@@ -26,14 +26,13 @@ PULSE_SIGNATURE = np.array([0.33, 0.77, 0.53])
 FLAT = 1e-9
 
 
-def check_trace(rgb: ArrayLike, fs: float, what: str, min_s: float = MIN_S) -> Floats:
+def check_trace(rgb: ArrayLike, fs: float, what: str) -> Floats:
     """The trace as float64 (T, 3).
 
     Args:
         rgb: (T, 3), finite, not negative, any unit that is proportional to light.
         fs: sampling rate in Hz, at least 7.
         what: the method's name, for the message.
-        min_s: the shortest trace taken, seconds.
 
     Raises:
         InvalidInputError: wrong shape, NaN, negative colour, fs too low, too short.
@@ -50,10 +49,10 @@ def check_trace(rgb: ArrayLike, fs: float, what: str, min_s: float = MIN_S) -> F
         )
     if len(x) and float(x.min()) < 0:
         raise InvalidInputError(f"{what}: colours must not be negative, got {float(x.min()):g}")
-    need = int(np.ceil(min_s * fs - 1e-9))
+    need = int(np.ceil(MIN_S * fs - 1e-9))
     if len(x) < need:
         raise InvalidInputError(
-            f"{what}: needs at least {min_s:g} s, that is {need} samples at {fs:g} Hz, got {len(x)} samples"
+            f"{what}: needs at least {MIN_S:g} s, that is {need} samples at {fs:g} Hz, got {len(x)} samples"
         )
     return x
 

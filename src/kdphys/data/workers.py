@@ -81,18 +81,10 @@ def locked(out: Path) -> Iterator[None]:
     Raises:
         DataError: another run holds it.
     """
-    path = out / LOCK
-    with path.open("w") as file:
-        try:
-            if os.name == "nt":
-                import msvcrt
+    from filelock import FileLock, Timeout  # not in the base installation
 
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-            else:
-                import fcntl
-
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"{out}: another 'kdphys prepare' is writing into this store") from error
-        yield
-    path.unlink(missing_ok=True)
+    try:
+        with FileLock(out / LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise DataError(f"{out}: another 'kdphys prepare' is writing into this store") from error

@@ -64,7 +64,6 @@ def save_weights(
     architecture: str,
     options: Mapping[str, Any] | None = None,
     recipe: Mapping[str, Any] | None = None,
-    fs: float | None = None,
     box_scale: float | None = None,
 ) -> SavedWeights:
     """Write ``file`` (.safetensors) and its sidecar.
@@ -74,7 +73,7 @@ def save_weights(
         architecture: registered name of the model.
         options: the constructor's, beyond ``size``.
         recipe: anything JSON can hold.
-        fs, box_scale: what it was trained at; the model's own by default.
+        box_scale: what it was trained at; the model's own by default.
 
     Raises:
         OutputError: the file cannot be written.
@@ -88,7 +87,7 @@ def save_weights(
         name=name,
         file=file,
         sha256=sha256(file),
-        fs=model.fs if fs is None else fs,
+        fs=model.fs,
         size=model.size,
         box_scale=model.box_scale if box_scale is None else box_scale,
         lookahead=-1 if model.lookahead is None else model.lookahead,

@@ -12,7 +12,7 @@ from kdphys.dsp import runs
 from kdphys.vitals.beats import find_beats
 from kdphys.vitals.heart_rate import MIN_HR_S, Memory, denial, hr_course, hr_window
 from kdphys.vitals.hrv import variability
-from kdphys.vitals.impostors import MISSING, REPEATING
+from kdphys.vitals.impostors import MISSING
 from kdphys.vitals.quality import Judge
 from kdphys.vitals.respiration import respiration
 from kdphys.vitals.result import REASONS, Estimate, HrWindow, Vitals
@@ -35,9 +35,9 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
     The heart rate of up to 30 s is that of the whole stretch; of a longer recording it is the median over the windows
     that have an answer, its SQI their mean. There is none when half as many windows read the same rate and found that
     it is a light's, an encoder's or that of the head's movement, or that the picture repeats itself: what they saw does
-    not come and go. For the same reason a window has none when those of the half minute before it deny it. A short
-    recording whose windows read rates far apart, of a heart that fibrillates or slows down, has none: its spectrum is
-    of no one rate.
+    not come and go. For the same reason a window has none when those of the half minute before it deny it, or, in a
+    short recording, the whole. A short recording whose windows read rates far apart, of a heart that fibrillates or
+    slows down, has none: its spectrum is of no one rate.
     """
     judged = hr_course(pulse, window_s, step_s)
     duration = len(pulse.bvp) / pulse.fs
@@ -48,8 +48,8 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
         whole = replace(whole, hr_bpm=None, sqi=0.0, reason=why)
     if whole.hr_bpm is not None and duration <= _WHOLE_S and _spread(judged) > _UNSTEADY_BPM:
         whole = replace(whole, hr_bpm=None, sqi=min(whole.sqi, 0.5), reason="unsteady rate")
-    if whole.reason == REPEATING and duration <= _WHOLE_S:  # so are all its parts
-        judged = [w if w.hr_bpm is None else replace(w, hr_bpm=None, sqi=0.0, reason=REPEATING) for w in judged]
+    if whole.hr_bpm is None and duration <= _WHOLE_S:
+        judged = [_part(w, whole) for w in judged]
     course = list(map(Memory(), judged))
     answered = [w for w in course if w.hr_bpm is not None]
     coverage = len(answered) / len(course) if course else float(whole.hr_bpm is not None)
@@ -67,6 +67,12 @@ def measure_vitals(pulse: Pulse, window_s: float = 10.0, step_s: float = 1.0) ->
         rr = respiration(pulse, beats, intervals, whole.sqi)
     reasons = () if hr.value is not None else (hr.reason or "",)
     return Vitals(hr, rr, hrv, beats, intervals[:, 1], whole.sqi, span, tuple(course), coverage, reasons, pulse.method)
+
+
+def _part(window: HrWindow, whole: HrWindow) -> HrWindow:
+    """A window of a short recording, without its answer if the whole found the same rate to be no heart's."""
+    why = None if window.hr_bpm is None else denial([whole], window.hr_bpm)
+    return window if why is None else replace(window, hr_bpm=None, sqi=0.0, reason=why)
 
 
 def _spread(course: list[HrWindow]) -> float:

@@ -22,7 +22,6 @@ class Tracks:
 
     Args:
         times: float64 (N,), the times that the frames claim, seconds, increasing.
-        true_times: float64 (N,), when they were taken.
         held: int (N,), index of the frame that is shown in this place (frame drops repeat the one before).
         pulse, pulse_slope: float32 (N,), the wave (systole upwards) and its derivative per second.
         shift: float32 (N, 2), of the head in the picture, face widths, x right, y down.
@@ -37,7 +36,6 @@ class Tracks:
     """
 
     times: Floats
-    true_times: Floats
     held: NDArray[np.int64]
     pulse: Floats
     pulse_slope: Floats
@@ -82,7 +80,7 @@ def make_tracks(scene: Scene, seconds: float, uniform: bool = False) -> Tracks:
     f = np.float32
     pose = {name: value.astype(f) for name, value in pose.items()}
     light = {name: value.astype(f) for name, value in light.items()}
-    return Tracks(times, true, held, bvp.astype(f), slope.astype(f), heart=heart, **pose, **light)
+    return Tracks(times, held, bvp.astype(f), slope.astype(f), heart=heart, **pose, **light)
 
 
 def _clock(scene: Scene, seconds: float, uniform: bool) -> tuple[Floats, Floats, NDArray[np.int64]]:
