@@ -61,6 +61,7 @@ def test_train_then_distil(config: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app(), ["train", str(config), "--out", str(out), "-q"], catch_exceptions=False)
     assert done.exit_code == 0
     assert "2 steps" in done.output
+    assert "weights_only" not in done.output
     assert "finished" in done.output
     assert "mae_bpm" in done.output
     assert load_weights(out / "tiny.safetensors")[1].model == "student"

@@ -1,4 +1,4 @@
-"""Lightning callbacks: running mean of the weights, a limit on time."""
+"""Lightning callbacks: running mean of the weights, a limit on time, a progress bar."""
 
 from __future__ import annotations
 
@@ -8,8 +8,20 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.callbacks import Checkpoint, RichProgressBar
 from torch import Tensor
+
+
+class Bar(RichProgressBar):  # type: ignore[misc]
+    """Lightning's progress bar, of a training that counts steps and knows no epochs."""
+
+    def get_metrics(self, *about: Any) -> dict[str, Any]:
+        """The loss, and what is watched; the rest is in the log, and printed at the end."""
+        found = super().get_metrics(*about)
+        return {name: found[name] for name in ("train/loss", "val/mae_bpm") if name in found}
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return "training".ljust(len(self.validation_description))
 
 
 class EMA(pl.Callback):  # type: ignore[misc]

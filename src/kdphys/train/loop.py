@@ -25,7 +25,7 @@ from kdphys.errors import DataError, InvalidInputError, OutputError
 from kdphys.models import create
 from kdphys.models.base import PulseModel
 from kdphys.models.weights import SavedWeights, load_into, load_weights, read_spec, save_weights
-from kdphys.train.callbacks import EMA, Last, MaxMinutes
+from kdphys.train.callbacks import EMA, Bar, Last, MaxMinutes
 from kdphys.train.config import RunConfig, TrainConfig, dump_config, parse_config
 from kdphys.train.data import Fixed, Mixture, Steps
 from kdphys.train.distill import Distiller
@@ -254,14 +254,14 @@ def fit(
             num_sanity_val_steps=0,
             log_every_n_steps=config.run.log_every,
             logger=loggers,
-            callbacks=_callbacks(config, out, max_minutes, ema),
+            callbacks=[*_callbacks(config, out, max_minutes, ema), *[Bar()] * progress],
             enable_progress_bar=progress,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
         # Our own checkpoints hold plain containers besides tensors.
         trainer.fit(task, datamodule=clips, ckpt_path=checkpoint, weights_only=False)
-    trainer.save_checkpoint(out / "last.ckpt")
+        trainer.save_checkpoint(out / "last.ckpt")
     minutes = (time.monotonic() - begin) / 60
     metrics = task.found()
     about = (trainer.global_step, minutes, metrics, trainer.strategy.root_device)
