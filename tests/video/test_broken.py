@@ -156,6 +156,22 @@ def sound(path: Path, cover: bool = False) -> Path:
     return path
 
 
+def test_a_stream_that_comes_in_the_middle_is_let_pass(tmp_path: Path) -> None:
+    """As in a recorded broadcast, far behind what is looked at for streams when a file is opened. PyAV then reads
+    beyond its list of them, and may or may not find something there."""
+    rng = np.random.default_rng(0)
+    noise = [rng.integers(0, 255, (H, W, 3), dtype=np.uint8) for _ in range(40)]
+    first = write_video(tmp_path / "first.ts", noise * 6, options={"qp": "1", "preset": "ultrafast"})
+    more = write_video(tmp_path / "more.ts", noise, container_options={"mpegts_start_pid": "512"})
+    last = write_video(tmp_path / "last.ts", noise, times=[10 + k / 30 for k in range(40)], options={"qp": "1"})
+    both = tmp_path / "both.ts"
+    both.write_bytes(first.read_bytes() + more.read_bytes() + last.read_bytes())
+    with av.open(str(both)) as container:
+        assert len(container.streams) == 1
+    for _ in range(4):
+        assert len(list(read_video(both))) == 280
+
+
 def test_files_that_are_no_video(tmp_path: Path) -> None:
     empty = tmp_path / "empty.mp4"
     empty.touch()

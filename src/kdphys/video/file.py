@@ -274,7 +274,7 @@ def _decode(
     while True:
         try:
             packet: Packet[VideoStream] | None = next(packets)
-        except StopIteration:
+        except (StopIteration, IndexError):  # PyAV, at the end: a stream that was not there at the beginning
             return
         except av.error.FFmpegError as error:  # the container itself ends in the middle
             if losses is not None:
