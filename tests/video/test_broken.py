@@ -96,6 +96,33 @@ def test_given_rate_keeps_the_gap(tmp_path: Path) -> None:
     assert [f.t for f in read_video(hit, times=times)] == pytest.approx([*times[:40], *times[43:]])
 
 
+# One frame is still in the decoder of MPEG-4.
+@pytest.mark.parametrize(
+    ("codec", "pix_fmt", "gop", "last"), [("mjpeg", "yuvj420p", 1, 39), ("mpeg4", "yuv420p", 12, 38)]
+)
+def test_frames_that_an_avi_has_lost_take_their_time_with_them(
+    codec: str, pix_fmt: str, gop: int, last: int, tmp_path: Path
+) -> None:
+    """An AVI holds no times, and where it is damaged FFmpeg goes on counting from the next frame that it finds: what
+    follows would come early, and a heart would beat fast."""
+    options = {"g": str(gop)}
+    clean = write_video(tmp_path / "clean.avi", pictures(), codec=codec, pix_fmt=pix_fmt, options=options)
+    whole = {f.t: f.rgb for f in read_video(clean)}
+    with av.open(str(clean)) as container:
+        places = [p.pos for p in container.demux(video=0) if p.size]
+    data = bytearray(clean.read_bytes())
+    data[places[40] - 8 : places[50] - 8] = bytes(places[50] - places[40])
+    hit = tmp_path / "hit.avi"
+    hit.write_bytes(data)
+    video = read_video(hit)
+    seen = {f.t: f.rgb for f in video}
+    after = -(-50 // gop) * gop  # the next whole picture
+    assert list(seen) == [t for k, t in enumerate(whole) if k <= last or k >= after]
+    assert all(np.array_equal(rgb, whole[t]) for t, rgb in seen.items())
+    gone = f"{after - last - 1} corrupt frames left out between {last / 30:.2f} s and {after / 30:.2f} s"
+    assert video.notes == (gone,)
+
+
 def cut(path: Path, share: float) -> Path:
     out = path.with_name(f"cut{path.suffix}")
     data = path.read_bytes()

@@ -34,6 +34,8 @@ _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare stream; its times are made
 _STRICT = frozenset({"hevc", "mjpeg"})
 # Codecs whose whole pictures were seen to beat; of H.264, even at 0.25 Mb/s, that was not seen.
 _BEATING = frozenset({"mpeg4"})
+#: Bytes of a chunk of an AVI before its content.
+_AVI_HEADER = 8
 # Every thread holds pictures: more of them would cost memory and gain little at these sizes.
 _MAX_THREADS = 4
 
@@ -258,6 +260,27 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+class _Counted:
+    """Where the packets of an AVI belong: the file holds no times, FFmpeg counts what it finds, and its index tells what
+    it did not find, where the file is damaged."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._index = stream.index_entries
+        self._next = 0  # in the index
+        self._missing = 0  # so far
+
+    def place(self, packet: Packet[VideoStream]) -> tuple[int, int]:
+        """The place of a packet (of display, where B-frames have one), and how many are missing just before it."""
+        assert packet.dts is not None
+        count, before = packet.pts if packet.pts is not None else packet.dts, self._missing
+        at = -1 if packet.pos is None else packet.pos - _AVI_HEADER
+        while self._next < len(self._index) and (entry := self._index[self._next]).pos <= at:
+            self._next += 1
+            if entry.pos == at:
+                self._missing = max(entry.timestamp - packet.dts, before)
+        return count + self._missing, self._missing - before
+
+
 def _decode(
     container: InputContainer, stream: VideoStream, strict: bool, threads: int, losses: Losses | None = None
 ) -> Iterator[tuple[av.VideoFrame | None, float | None]]:
@@ -268,7 +291,7 @@ def _decode(
     context.options = {"max_pixels": str(MAX_PIXELS)}
     if strict and context.name in _STRICT:
         context.options |= {"err_detect": "explode"}
-    no_display_times = container.format.name == "avi"
+    counted = _Counted(stream) if container.format.name == "avi" else None
     waiting: list[int] = []  # the places of the packets that are in the decoder
     packets = container.demux(stream)
     while True:
@@ -280,9 +303,11 @@ def _decode(
             if losses is not None:
                 losses.remark(f"reading stops before the end of the file ({error.strerror})")
             packet, packets = None, iter(())
-        place = None if packet is None else (packet.pts if packet.pts is not None else packet.dts)
-        if no_display_times and place is not None:
+        if counted is not None and packet is not None and packet.dts is not None:
+            place, missing = counted.place(packet)
             heappush(waiting, place)
+            for _ in range(missing):
+                yield None, None
         try:
             pictures = stream.decode(packet)
         except EOFError:
@@ -293,6 +318,6 @@ def _decode(
             yield None, None
             continue
         for picture in pictures:
-            own = heappop(waiting) if no_display_times and waiting else picture.pts
+            own = heappop(waiting) if counted is not None and waiting else picture.pts
             base = picture.time_base or stream.time_base
             yield picture, None if own is None or base is None else float(own * base)
