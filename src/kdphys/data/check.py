@@ -17,6 +17,7 @@ from kdphys.data.readers._video import FileVideo
 from kdphys.data.recording import Reader, Take
 from kdphys.dsp import resample_by_time, runs, spectrum, stands_still
 from kdphys.errors import UNEXPECTED, InvalidInputError, KDPhysError, VideoError
+from kdphys.video.packets import demux
 from kdphys.video.reader import ImageFolder, VideoFile
 
 Floats = NDArray[np.floating[Any]]
@@ -215,7 +216,7 @@ def _demuxed(video: FileVideo) -> Survey:
     cut = ""
     with av.open(str(video.path), metadata_errors="replace") as container:
         stream = container.streams.video[0]
-        packets = container.demux(stream)
+        packets = demux(container, stream)
         while True:
             try:
                 packet = next(packets)

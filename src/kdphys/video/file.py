@@ -20,6 +20,7 @@ from kdphys.containers import Frame, Video
 from kdphys.errors import VideoError
 from kdphys.video.mp4 import check_whole
 from kdphys.video.notes import Losses
+from kdphys.video.packets import AviPlaces, demux
 from kdphys.video.picture import MAX_PIXELS, Painter, check_size, describe_colours, orientation
 from kdphys.video.refresh import Refreshes
 from kdphys.video.timeline import check_order, frame_times
@@ -34,8 +35,6 @@ _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare stream; its times are made
 _STRICT = frozenset({"hevc", "mjpeg"})
 # Codecs whose whole pictures were seen to beat; of H.264, even at 0.25 Mb/s, that was not seen.
 _BEATING = frozenset({"mpeg4"})
-#: Bytes of a chunk of an AVI before its content.
-_AVI_HEADER = 8
 # Every thread holds pictures: more of them would cost memory and gain little at these sizes.
 _MAX_THREADS = 4
 
@@ -260,27 +259,6 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class _Counted:
-    """Where the packets of an AVI belong: the file holds no times, FFmpeg counts what it finds, and its index tells what
-    it did not find, where the file is damaged."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        self._index = stream.index_entries
-        self._next = 0  # in the index
-        self._missing = 0  # so far
-
-    def place(self, packet: Packet[VideoStream]) -> tuple[int, int]:
-        """The place of a packet (of display, where B-frames have one), and how many are missing just before it."""
-        assert packet.dts is not None
-        count, before = packet.pts if packet.pts is not None else packet.dts, self._missing
-        at = -1 if packet.pos is None else packet.pos - _AVI_HEADER
-        while self._next < len(self._index) and (entry := self._index[self._next]).pos <= at:
-            self._next += 1
-            if entry.pos == at:
-                self._missing = max(entry.timestamp - packet.dts, before)
-        return count + self._missing, self._missing - before
-
-
 def _decode(
     container: InputContainer, stream: VideoStream, strict: bool, threads: int, losses: Losses | None = None
 ) -> Iterator[tuple[av.VideoFrame | None, float | None]]:
@@ -291,20 +269,20 @@ def _decode(
     context.options = {"max_pixels": str(MAX_PIXELS)}
     if strict and context.name in _STRICT:
         context.options |= {"err_detect": "explode"}
-    counted = _Counted(stream) if container.format.name == "avi" else None
+    counted = AviPlaces(stream) if container.format.name == "avi" else None
     waiting: list[int] = []  # the places of the packets that are in the decoder
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         try:
             packet: Packet[VideoStream] | None = next(packets)
-        except (StopIteration, IndexError):  # PyAV, at the end: a stream that was not there at the beginning
+        except StopIteration:
             return
         except av.error.FFmpegError as error:  # the container itself ends in the middle
             if losses is not None:
                 losses.remark(f"reading stops before the end of the file ({error.strerror})")
             packet, packets = None, iter(())
         if counted is not None and packet is not None and packet.dts is not None:
-            place, missing = counted.place(packet)
+            place, missing = counted(packet)
             heappush(waiting, place)
             for _ in range(missing):
                 yield None, None

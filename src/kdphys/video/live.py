@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from kdphys.containers import Frame, Video
 from kdphys.errors import VideoError
+from kdphys.video.packets import demux
 from kdphys.video.picture import MAX_PIXELS, Painter, check_size, orientation
 from kdphys.video.reader import read_video
 
@@ -212,7 +213,7 @@ def pictures(
     paint: Painter | None = None
     whole = False  # whether a key frame has come: before it pictures are built on what was never seen
     began = time.monotonic()
-    packets = container.demux(stream)
+    packets = demux(container, stream)
     while True:
         asked = time.monotonic()
         packet = next(packets, None)
