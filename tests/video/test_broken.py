@@ -122,6 +122,18 @@ def test_frames_that_an_avi_has_lost_take_their_time_with_them(
     gone = f"{after - last - 1} corrupt frames left out between {last / 30:.2f} s and {after / 30:.2f} s"
     assert video.notes == (gone,)
 
+    # Without its index nothing tells how much is missing: what follows has no time.
+    hit.write_bytes(data[: data.rindex(b"idx1")])
+    video = read_video(hit)
+    assert [f.t for f in video][:39] == list(whole)[:39]
+    assert len(list(video)) <= 40
+    assert any("damaged there, and has no index" in note for note in video.notes)
+    intact = clean.read_bytes()
+    clean.write_bytes(intact[: intact.rindex(b"idx1")])
+    video = read_video(clean)
+    assert [f.t for f in video] == list(whole)
+    assert video.notes == ()
+
 
 def cut(path: Path, share: float) -> Path:
     out = path.with_name(f"cut{path.suffix}")

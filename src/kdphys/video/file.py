@@ -269,7 +269,7 @@ def _decode(
     context.options = {"max_pixels": str(MAX_PIXELS)}
     if strict and context.name in _STRICT:
         context.options |= {"err_detect": "explode"}
-    counted = AviPlaces(stream) if container.format.name == "avi" else None
+    counted = AviPlaces(Path(container.name), stream) if container.format.name == "avi" else None
     waiting: list[int] = []  # the places of the packets that are in the decoder
     packets = demux(container, stream)
     while True:
@@ -282,10 +282,16 @@ def _decode(
                 losses.remark(f"reading stops before the end of the file ({error.strerror})")
             packet, packets = None, iter(())
         if counted is not None and packet is not None and packet.dts is not None:
-            place, missing = counted(packet)
-            heappush(waiting, place)
-            for _ in range(missing):
-                yield None, None
+            try:
+                place, missing = counted(packet)
+            except VideoError as error:
+                if losses is not None:
+                    losses.remark(f"reading stops before the end of the file ({error})")
+                packet, packets = None, iter(())
+            else:
+                heappush(waiting, place)
+                for _ in range(missing):
+                    yield None, None
         try:
             pictures = stream.decode(packet)
         except EOFError:
