@@ -26,9 +26,8 @@ def test_writes_the_clip_and_the_stream(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    student = exported_student(
-        tmp_path_factory.getbasetemp()
-    )  # the same weights: what takes long is not done again, the gates are
+    # The same weights: what takes long is not done again, the gates are.
+    student = exported_student(tmp_path_factory.getbasetemp())
     monkeypatch.setattr("kdphys.export.clip._convert", lambda *args: student.clip.read_bytes())
     monkeypatch.setattr("kdphys.export.stream._convert", lambda *args: student.stream.read_bytes())
     done = command("export", weights, cwd=tmp_path)

@@ -50,7 +50,7 @@ def test_bad_pools_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_pool_stays_on_disk(tmp_path: Path) -> None:
-    # 60 MB of pixels, of which a batch needs 3: neither writing nor drawing may hold them all.
+    # 60 MB of pixels in four clips: a batch of one reads one of them.
     arrays = pool_arrays(n=4, frames=96, size=12)
     arrays["rgb"] = np.broadcast_to(arrays["rgb"][:, :, :1, :1], (4, 96, 230, 230, 3))
     write_pool(tmp_path / "p", arrays)

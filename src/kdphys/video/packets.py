@@ -46,7 +46,7 @@ class AviPlaces:
         """The place of a packet (of display, where B-frames have one), and how many are missing just before it.
 
         Raises:
-            VideoError: something is missing, and there is no index that tells how much.
+            VideoError: something is missing, and no index tells how much.
         """
         assert packet.dts is not None
         count, before = packet.pts if packet.pts is not None else packet.dts, self._missing
@@ -57,7 +57,7 @@ class AviPlaces:
                 if entry.pos == at:
                     found, self._missing = True, max(entry.timestamp - packet.dts, before)
             if not found and self._end is not None and not self._is_whole(self._end, at):
-                raise VideoError("it is damaged there, and has no index that tells how much is missing")
+                raise VideoError("it is damaged there, and no index tells how much is missing")
             self._end = packet.pos + packet.size
         return count + self._missing, self._missing - before
 
