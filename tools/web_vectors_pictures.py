@@ -20,6 +20,7 @@ from kdphys.clip.trace import TraceBuilder
 from kdphys.containers import Frame
 from kdphys.face import detect
 from kdphys.face.detect import Detections, FaceDetector
+from kdphys.face.find import FaceFinder
 from kdphys.face.track import FaceTracker
 from kdphys.pulse.engines import StreamEngine
 
@@ -170,7 +171,52 @@ def face_vectors() -> Json:
         "boxes": packed(found.boxes),
         "scores": packed(found.scores),
         "tracks": track_vectors(),
+        "finder": finder_vectors(),
     }
+
+
+class _Scripted:
+    """Sees the faces of a script where a square shows them large enough, and whole; keeps where it looked."""
+
+    thorough = False
+
+    def __init__(self) -> None:
+        self.faces = np.zeros((0, 4))
+        self.asked: list[list[int]] = []
+
+    def __call__(self, rgb: np.ndarray) -> Detections:
+        self.asked = []
+        return self._seen(self.faces[:, 2] - self.faces[:, 0] > 100)
+
+    def look(self, _: np.ndarray, where: list[tuple[int, int, int]]) -> Detections:
+        self.asked = [list(square) for square in where]
+        seen = np.zeros(len(self.faces), bool)
+        for x, y, side in where:
+            x0, y0, x1, y1 = self.faces.T
+            seen |= (x0 >= x) & (y0 >= y) & (x1 <= x + side) & (y1 <= y + side) & (x1 - x0 > 0.12 * side)
+        return self._seen(seen)
+
+    def _seen(self, which: np.ndarray) -> Detections:
+        return Detections(self.faces[which], np.full(which.sum(), 0.9))
+
+
+def finder_vectors() -> list[Json]:
+    """Faces by picture of 1280 × 720: a small one that walks, hides, comes back elsewhere, with another, and near."""
+    detector, picture_ = _Scripted(), np.zeros((720, 1280, 3), np.uint8)
+    finder = FaceFinder(detector)  # type: ignore[arg-type]
+    out: list[Json] = []
+    for k in range(70):
+        boxes = [[300.0 + 4 * k, 200.0, 350.0 + 4 * k, 250.0]]
+        if 12 <= k < 15 or 22 <= k < 34:
+            boxes = []
+        elif 34 <= k < 60:
+            boxes = [[1203.0, 600.0, 1263.0, 660.0], [90.0, 33.0, 140.5, 83.5]][: 1 if k < 45 else 2]
+        elif k >= 60:
+            boxes = [[500.0, 200.0, 640.0, 340.0]]
+        detector.faces = np.array(boxes).reshape(-1, 4)
+        found = finder(picture_)
+        out.append({"faces": boxes, "asked": detector.asked, "found": found.boxes.tolist()})
+    return out
 
 
 def _scripted(now: list[list[float]], _: Any) -> Detections:

@@ -18,6 +18,7 @@ from kdphys.containers import Clip, Evidence, FaceTrack, Frame, Pulse, RgbTrace,
 from kdphys.dsp import MAX_GAP_S
 from kdphys.errors import InvalidInputError, VideoError
 from kdphys.face.detect import FaceDetector
+from kdphys.face.find import FaceFinder
 from kdphys.face.track import FaceTracker
 from kdphys.pulse.engines import ClipMethod
 from kdphys.pulse.estimate import Method, load_method
@@ -355,7 +356,7 @@ def measure_all(
     method = load_method(method) if isinstance(method, str) else method
     video = source if isinstance(source, Video) else read_video(source)
     sink = method.open if isinstance(method, ClipMethod) else None
-    tracker = FaceTracker(detector=FaceDetector(thorough=faces == "all"))
+    tracker = FaceTracker(detector=FaceFinder(FaceDetector(thorough=faces == "all")))
     most = 1 if faces == "largest" else None
     extraction = extract(video, roi=roi, progress=progress, open_sink=sink, tracker=tracker, most=most)
     persons: tuple[Person | None, ...] = extraction.persons or (None,)

@@ -3,6 +3,7 @@
 
 import type { Picture } from "./clip/picture";
 import { FaceDetector } from "./face/detect";
+import { FaceFinder } from "./face/find";
 import { bvpCsv, courseCsv, documentOf } from "./live/document";
 import { Session } from "./live/session";
 import { PosWaveform, StudentWaveform, type StreamingModel } from "./live/waveform";
@@ -66,10 +67,10 @@ function blank(size: number): Picture {
 }
 
 function start(method: MethodName): void {
-  const find = detector;
-  if (!find || !calibration) throw new Error("the worker is not ready");
+  if (!detector || !calibration) throw new Error("the worker is not ready");
+  const finder = new FaceFinder(detector);
   session = new Session({
-    detect: (picture) => find.detect(picture),
+    detect: (picture) => finder.detect(picture),
     calibration,
     openWaveform: (fs, capacity) =>
       method === "student" && student ? new StudentWaveform(student, capacity) : new PosWaveform(fs, capacity),

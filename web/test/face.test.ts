@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Box } from "../src/clip/picture";
-import { FaceDetector, letterbox, type Face } from "../src/face/detect";
+import { FaceDetector, letterbox, type Face, type Square } from "../src/face/detect";
+import { FaceFinder } from "../src/face/find";
 import { FaceTracker } from "../src/face/track";
 import { bytes, expectClose, floats, pictures, rolled, vectors, type Json } from "./vectors";
 
@@ -22,6 +23,31 @@ it("the network's input and the decoding of its output match Python's", async ()
   const found = await new FaceDetector(async () => ({ regressors, logits })).detect(picture);
   expectClose(found.map((face) => face.score), floats(v.scores), 1e-5);
   expectClose(found.flatMap((face) => face.box), floats(v.boxes));
+});
+
+it("looks for small faces where Python does", async () => {
+  let faces: Box[] = [];
+  let asked: Square[] = [];
+  const seen = (test: (box: Box) => boolean) => faces.filter(test).map((box): Face => ({ box, score: 0.9 }));
+  const finder = new FaceFinder({
+    detect: async () => ((asked = []), seen((box) => box[2] - box[0] > 100)),
+    look: async (_, where) => {
+      asked = where;
+      return seen((box) =>
+        where.some(
+          ([x, y, side]) =>
+            box[0] >= x && box[1] >= y && box[2] <= x + side && box[3] <= y + side && box[2] - box[0] > 0.12 * side,
+        ),
+      );
+    },
+  });
+  const picture = { data: new Uint8Array(0), width: 1280, height: 720 };
+  for (const step of v.finder as Json[]) {
+    faces = step.faces;
+    const found = await finder.detect(picture);
+    expect(asked).toEqual(step.asked);
+    expect(found.map((face) => face.box)).toEqual(step.found);
+  }
 });
 
 describe("tracks match Python's", () => {

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdphys.containers import Frame
-from kdphys.face.detect import Detections, FaceDetector, iou
+from kdphys.face.detect import Detections, iou
+from kdphys.face.find import FaceFinder
 
 Floats = NDArray[np.floating[Any]]
 
@@ -64,7 +65,7 @@ class FaceTracker:
     Args:
         interval_s: time between detections.
         memory_s: a face that comes back to its place within this time is the same person.
-        detector: what finds faces in a picture.
+        detector: what finds faces in picture after picture.
         buffer_bytes: memory for the frames that wait for the next detection; large frames are detected more often.
 
     A face is "there" at a time only when detections on both sides of it, at most ``interval_s`` (or one frame, if
@@ -74,7 +75,7 @@ class FaceTracker:
 
     interval_s: float = 0.16
     memory_s: float = 4.0
-    detector: Callable[[NDArray[np.uint8]], Detections] = field(default_factory=FaceDetector)
+    detector: Callable[[NDArray[np.uint8]], Detections] = field(default_factory=FaceFinder)
     buffer_bytes: int = 32 << 20
     cuts: int = 0
 

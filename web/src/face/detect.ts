@@ -50,6 +50,18 @@ export function merge(faces: Face[]): Face[] {
   return kept;
 }
 
+/** Left, top, side: whole pixels. */
+export type Square = [number, number, number];
+
+/** Squares that cover a picture, neighbours half over each other. */
+export function squares(width: number, height: number, side: number): Square[] {
+  const [xs, ys] = [width, height].map((length) => {
+    const count = Math.ceil((length - side) / (0.5 * side)) + 1;
+    return Array.from({ length: count }, (_, k) => (count > 1 ? Math.trunc(((length - side) * k) / (count - 1)) : 0));
+  }) as [number[], number[]];
+  return ys.flatMap((y) => xs.map((x): Square => [x, y, side]));
+}
+
 export class FaceDetector {
   constructor(private readonly network: Network) {}
 
@@ -59,14 +71,14 @@ export class FaceDetector {
     const [short, long] = [Math.min(width, height), Math.max(width, height)];
     if (short < 2) return [];
     const found = await this.square(picture, 0, 0, long);
-    if (found.length || long <= 1.2 * short) return found;
+    return found.length || long <= 1.2 * short ? found : merge(await this.look(picture, squares(width, height, short)));
+  }
+
+  /** The faces in some squares of a picture. */
+  async look(picture: Picture, where: Square[]): Promise<Face[]> {
     const parts: Face[] = [];
-    const count = Math.ceil((long - short) / (0.5 * short)) + 1;
-    for (let k = 0; k < count; k++) {
-      const start = Math.trunc(((long - short) * k) / (count - 1));
-      parts.push(...(await (width > height ? this.square(picture, start, 0, short) : this.square(picture, 0, start, short))));
-    }
-    return merge(merge(parts));
+    for (const [x, y, side] of where) parts.push(...(await this.square(picture, x, y, side)));
+    return merge(parts);
   }
 
   /** Run the network on the square at (x, y), black where it leaves the picture. */
