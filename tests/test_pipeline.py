@@ -207,6 +207,13 @@ def test_face_that_hides_is_missing_not_stale(demo_frames: list[Frame]) -> None:
     assert valid[186:-2].all()
 
 
+def test_picture_without_colour_is_said(demo_frames: list[Frame]) -> None:
+    grey = np.stack([frame.rgb[..., 1] for frame in demo_frames[:240]])
+    colour = np.stack([frame.rgb for frame in demo_frames[:240]])
+    notes = [extract(kdphys.read_video(pictures, fs=30.0)).notes for pictures in (grey, colour)]
+    assert [[note for note in each if "no colour" in note] != [] for each in notes] == [True, False]
+
+
 def test_two_people_are_measured_apart(demo_frames: list[Frame], truth: float) -> None:
     """Left the living one, right a photo of the same face, smaller."""
     pictures = []

@@ -188,9 +188,19 @@ def extract(
         notes.append(f"{who} seen for {sum(others):.0f} s and not measured: --faces all does (faces='all')")
     if brief:
         notes.append(f"{brief} face{'s' * (brief > 1)} seen for less than {MIN_FACE_S:g} s left out")
+    if persons and all(_is_grey(p.trace) for p in persons):
+        notes.append(
+            "the picture has no colour: a pulse is hardly told from light and movement by its brightness alone"
+        )
     if n > 1 and last - first > MAX_GAP_S * (n - 1):
         notes.append(f"a frame every {(last - first) / (n - 1):.3g} s: are their times in seconds?")
     return Extraction(persons, n, n_face, (float(first), float(last)), tuple(notes), interrupted, clock)
+
+
+def _is_grey(trace: RgbTrace) -> bool:
+    """Whether red, green and blue are the same, to the rounding of a codec."""
+    rgb = trace.rgb[trace.valid]
+    return len(rgb) > 0 and float(np.ptp(rgb, axis=1).mean()) < 0.5
 
 
 def _check_span(name: str, n: int, seconds: float) -> None:
