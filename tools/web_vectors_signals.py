@@ -113,6 +113,12 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     if kind == "coded loop":  # what comes back is less than what a codec adds anew to every picture
         patches = np.resize(patches[:27], patches.shape) * (1 + 0.0034 * random.normal(size=patches.shape))
         rgb = np.resize(rgb[:27], rgb.shape)
+    beat = rgb[:, 1] / rgb[:, 1].mean() - 1
+    halves = np.resize([-1.0, 1.0], (1, 6, 1))
+    if kind == "shades":  # lighter here, darker there, in time with the colour
+        patches *= 1 + 3 * beat[:, None, None] * halves
+    if kind == "shades apart":  # less, and no part beats
+        patches = patches / (1 + beat[:, None, None]) * (1 + 1.5 * beat[:, None, None] * halves)
     luma = rgb @ [0.299, 0.587, 0.114] * (0.12 if kind == "dark" else 1.0)
     clipped = np.full(n, 0.6 if kind == "bright" else 0.01)
     motion = np.abs(random.normal(0.02, 0.01, n)) + (0.5 if kind == "motion" else 0.0)
@@ -123,7 +129,7 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
     if kind == "nodding":  # in time with the colour
         place[:, 1] += 2.0 * (rgb[:, 1] / rgb[:, 1].mean() - 1)
     if kind.startswith("turning"):  # less, over a sway of another rhythm, and in time with the colour or not
-        beat, t = rgb[:, 1] / rgb[:, 1].mean() - 1, np.arange(n) / FS
+        t = np.arange(n) / FS
         place[:, 1] += beat if kind == "turning" else 0.012 * np.sin(2 * np.pi * 2.17 * t + 2 * np.sin(1.9 * t))
         place[:, 1] += 0.008 * np.sin(2 * np.pi * 0.75 * t + 1)
     if kind == "light":  # on the face alone
@@ -170,7 +176,8 @@ def quality_vectors() -> Json:
          ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001),
          ("slow", 0.006, 0.001), ("long loop", 0.006, 0.002), *((kind, 0.006, 0.001) for kind in LIGHTS),
          ("faint around", 0.006, 0.001), ("turning", 0.006, 0.001), ("turning apart", 0.006, 0.001),
-         ("stalling", 0.006, 0.001), ("hunting", 0.006, 0.001))
+         ("stalling", 0.006, 0.001), ("hunting", 0.006, 0.001), ("shades", 0.006, 0.001),
+         ("shades apart", 0.006, 0.001))
     ):  # fmt: skip
         evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * (k % 12), pulse, noise), 40 + k, kind)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)

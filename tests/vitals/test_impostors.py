@@ -86,6 +86,27 @@ def test_a_pulse_that_does_as_a_turning_head_does_is_none(follows: bool, refused
         assert vitals.reasons == ("too much motion",)
 
 
+@pytest.mark.parametrize(
+    ("swing", "shift", "together", "refused"),
+    [(0.01, 0.0, True, True), (0.01, 0.4, True, False), (0.004, 0.0, True, False), (0.004, 0.0, False, True)],
+)
+def test_a_pulse_that_does_as_the_shades_of_a_face_that_chews_is_none(
+    swing: float, shift: float, together: bool, refused: bool
+) -> None:
+    """One half of the face gets lighter and the other darker, at the rate that was read or at another; its parts beat
+    together beside, or do not."""
+    t = np.arange(600) / 30
+    trace = face_trace(20, 70.0)
+    assert trace.evidence is not None
+    patches = trace.evidence.patches if together else face_trace(20, None).evidence.patches  # type: ignore[union-attr]
+    halves = np.where(np.arange(patches.shape[1]) % 2, 1.0, -1.0)[:, None]
+    play = 1 + swing * halves * np.sin(2 * np.pi * (70 / 60 + shift) * t)[:, None, None]
+    vitals = measure_vitals(load_method("pos").pulse(changed(trace, patches=(patches * play).astype(np.float32))))
+    assert (vitals.hr_bpm is None) == refused
+    if refused:
+        assert vitals.reasons == ("too much motion",)
+
+
 @pytest.mark.parametrize(("swing", "shift", "refused"), [(0.1, 0.0, True), (0.1, 0.4, False), (0.01, 0.0, False)])
 def test_a_focus_that_hunts_in_time_is_no_pulse(swing: float, shift: float, refused: bool) -> None:
     """A face that beats at 70 and gets sharp and soft at 70, at another rate, or hardly."""

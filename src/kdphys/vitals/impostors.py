@@ -1,4 +1,4 @@
-"""What has a rhythm and is no pulse: a loop, a light, a head that nods in time, a focus that hunts."""
+"""What has a rhythm and is no pulse: a loop, a light, a head that nods or chews in time, a focus that hunts."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ _BEAT_SQI = 0.97
 _NOD, _NODDING = 0.008, 0.4
 _TURN, _TURNING = 0.005, 0.2
 _FOLLOWS, _FOLLOWS_HZ = 0.65, 0.35
+#: The same of the shades of the face, which go up in one part of it and down in another (root mean square, a share of
+#: themselves), while the pulse follows them; or less of all three where the parts of the face do not beat together.
+_SHADES = ((0.005, 0.5, 0.7),)
+_SHADES_APART = ((0.005, 0.3, 0.25), (0.003, 0.1, 0.6))
 #: Sharpness that swings in time with the rate (amplitude, a share of itself), and does little else; the same of the
 #: time from one new picture to the next (amplitude of its logarithm).
 _HUNTING, _HUNTS = 0.04, 0.5
@@ -52,6 +56,8 @@ _GREYISH = 0.12
 _RED, _BLUE, _BRIGHT = (0.25, 1.15), (0.45, 1.3), 1.15
 #: Below this difference between the mean colours, grey levels, a picture has no colour.
 _COLOURED = 3.0
+#: Brightness of red, green and blue.
+_LUMA = np.array([0.299, 0.587, 0.114])
 #: The reason that holds at any rate.
 REPEATING = "repeating picture"
 UNSTEADY = "unsteady picture"
@@ -59,12 +65,15 @@ UNSTEADY = "unsteady picture"
 MISSING = 0.15
 
 
-def impostor(pulse: Pulse, start: int, stop: int, f0: float, contact: bool = False, sqi: float = 1.0) -> str | None:
+def impostor(
+    pulse: Pulse, start: int, stop: int, f0: float, contact: bool = False, sqi: float = 1.0, apart: bool = False
+) -> str | None:
     """Why the beat at ``f0`` (Hz) in the samples ``start:stop`` of a pulse is none of a heart, or None.
 
     Args:
         contact: a fingertip on the lens: there is no surround, and its colours may swing alike.
         sqi: how sure the beat is but for all this.
+        apart: the parts of the face do not beat together.
     """
     evidence, fs = pulse.evidence, pulse.fs
     if evidence is None:
@@ -74,7 +83,8 @@ def impostor(pulse: Pulse, start: int, stop: int, f0: float, contact: bool = Fal
         return REPEATING
     if contact:
         return None
-    if _moves(evidence, start, stop, fs, f0, np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)):
+    bvp = np.where(pulse.valid[start:stop], pulse.bvp[start:stop], 0.0)
+    if _moves(evidence, start, stop, fs, f0, bvp) or _plays(evidence, start, stop, fs, f0, bvp, apart):
         return "too much motion"
     if _hunts(evidence, start, stop, fs, f0):
         return UNSTEADY
@@ -240,6 +250,24 @@ def _moves(evidence: Evidence, start: int, stop: int, fs: float, f0: float, bvp:
     if swing > _NOD and share > _NODDING:
         return True
     return swing > _TURN and share > _TURNING and _coherence(x, bvp, fs, f0) > _FOLLOWS
+
+
+def _plays(evidence: Evidence, start: int, stop: int, fs: float, f0: float, bvp: Floats, apart: bool) -> bool:
+    """Whether the shades of the face play at ``f0`` (Hz), as where it chews, frowns or rolls in time, and what was
+    taken for a pulse does as they do. Blood darkens all parts alike."""
+    if evidence.patches.shape[1] < 4:
+        return False
+    patches = _filled(evidence.patches[start:stop].astype(np.float64))
+    if patches is None:
+        return False
+    luma = patches @ _LUMA
+    level = luma.mean(axis=0)
+    x = band((luma - level) / np.maximum(level, 1.0), fs)
+    x = (x - x.mean(axis=1, keepdims=True)).T
+    swing, share = float(np.sqrt(np.mean(np.abs(_tone(x, fs, f0)) ** 2))), _share_at(x, fs, f0)
+    follows = _coherence(x, bvp, fs, f0)
+    least = _SHADES + _SHADES_APART if apart else _SHADES
+    return any(swing > a and share > b and follows > c for a, b, c in least)
 
 
 def _hunts(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:

@@ -38,6 +38,8 @@ _DARK_LUMA = 22.0
 #: is believed.
 _CLIPPED_SHARE, _BLIND_SHARE = 0.35, 0.6
 _MOTION = 0.25
+#: Parts of a face that beat together less than this, in noise or where something else is seen than blood.
+_APART = (0.1, 0.4)
 #: An SQI where nothing is believed is no higher than this.
 _BLIND_SQI = 0.5
 #: Half of the width of a peak and of its first sidelobe, in bins of the window.
@@ -111,7 +113,8 @@ class Judge:
         if reason is not None:
             sqi = min(sqi, _BLIND_SQI)
         elif evidence is not None:
-            reason = impostor(pulse, start, stop, f0, pulse.method in CONTACT_METHODS, sqi)
+            apart = features["unison"] < _APART[0] and features["phase"] < _APART[1]
+            reason = impostor(pulse, start, stop, f0, pulse.method in CONTACT_METHODS, sqi, apart)
             sqi = sqi if reason is None else 0.0
         slow = pulse.method in CONTACT_METHODS and evidence is not None and _is_sway(evidence, start, stop, fs, f0)
         if reason is None and (slow or _is_beyond(pulse, start, stop, f0)):

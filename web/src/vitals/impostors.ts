@@ -1,4 +1,4 @@
-/** What has a rhythm and is no pulse: a loop, a light, a head that nods in time, a focus that hunts; as kdphys/vitals/impostors.py. */
+/** What has a rhythm and is no pulse: a loop, a light, a head that nods or chews in time, a focus that hunts; as kdphys/vitals/impostors.py. */
 
 import type { Evidence } from "../clip/trace";
 import { fft, powerOfTwo } from "../dsp/fft";
@@ -31,6 +31,13 @@ const TURN = 0.005;
 const TURNING = 0.2;
 const FOLLOWS = 0.65;
 const FOLLOWS_HZ = 0.35;
+/** The same of the shades of the face, which go up in one part of it and down in another: see kdphys/vitals/impostors.py. */
+const SHADES: readonly [number, number, number][] = [[0.005, 0.5, 0.7]];
+const SHADES_APART: readonly [number, number, number][] = [
+  [0.005, 0.3, 0.25],
+  [0.003, 0.1, 0.6],
+];
+const LUMA = [0.299, 0.587, 0.114] as const;
 /** Sharpness that swings in time with the rate (amplitude, a share of itself), and does little else; … */
 const HUNTING = [0.04, 0.5] as const;
 /** … the same of the time from one new picture to the next (amplitude of its logarithm). */
@@ -56,11 +63,13 @@ export function impostor(
   start: number,
   stop: number,
   f0: number,
+  apart: boolean, // the parts of the face do not beat together
 ): "repeating picture" | "too much motion" | "unsteady picture" | "flickering light" | null {
   if (!evidence) return null;
   const before = Math.max(stop - Math.round(REACH_S * fs), 0);
   if (repeats(evidence, start, stop, fs) || (before < start && repeats(evidence, before, stop, fs))) return "repeating picture";
-  if (moves(evidence, start, stop, fs, f0, bvp.subarray(start, stop))) return "too much motion";
+  const wave = bvp.subarray(start, stop);
+  if (moves(evidence, start, stop, fs, f0, wave) || plays(evidence, start, stop, fs, f0, wave, apart)) return "too much motion";
   if (hunts(evidence, start, stop, fs, f0)) return "unsteady picture";
   if (shines(evidence, start, stop, fs, f0) || flickers(evidence, start, stop, fs, f0)) return "flickering light";
   return null;
@@ -214,6 +223,34 @@ function moves(evidence: Evidence, start: number, stop: number, fs: number, f0: 
   const share = shareAt(waves, fs, f0);
   if (swing > NOD && share > NODDING) return true;
   return swing > TURN && share > TURNING && coherence(waves, bvp, fs, f0) > FOLLOWS;
+}
+
+/**
+ * Whether the shades of the face play at `f0` (Hz), as where it chews, frowns or rolls in time, and what was taken for a
+ * pulse does as they do. Blood darkens all parts alike.
+ */
+function plays(evidence: Evidence, start: number, stop: number, fs: number, f0: number, bvp: Float64Array, apart: boolean): boolean {
+  const parts = evidence.nPatches;
+  if (parts < 4) return false;
+  const n = stop - start;
+  const luma = filled(
+    Array.from({ length: parts }, (_, p) =>
+      Float64Array.from({ length: n }, (_, k) =>
+        LUMA.reduce((total, weight, c) => total + weight * evidence.patches[((start + k) * parts + p) * 3 + c]!, 0),
+      ),
+    ),
+  );
+  if (!luma) return false;
+  const waves = luma.map((x) => {
+    const level = mean(x);
+    return band(x.map((v) => (v - level) / Math.max(level, 1)), fs);
+  });
+  const shared = Float64Array.from({ length: n }, (_, k) => sum(waves.map((x) => x[k]!)) / parts);
+  waves.forEach((x) => x.forEach((v, k) => (x[k] = v - shared[k]!)));
+  const swing = Math.sqrt(sum(waves.map((x) => Math.hypot(...tone(x, fs, f0)) ** 2)) / parts);
+  const [share, follows] = [shareAt(waves, fs, f0), coherence(waves, bvp, fs, f0)];
+  const least = apart ? [...SHADES, ...SHADES_APART] : SHADES;
+  return least.some(([a, b, c]) => swing > a && share > b && follows > c);
 }
 
 /**

@@ -20,6 +20,8 @@ const CLIPPED_SHARE = 0.35;
 /** … and from here on nothing is believed. */
 const BLIND_SHARE = 0.6;
 const MOTION = 0.25;
+/** Parts of a face that beat together less than this, in noise or where something else is seen than blood. */
+const APART = [0.1, 0.4] as const;
 /** An SQI where nothing is believed is no higher than this. */
 const BLIND_SQI = 0.5;
 /** Half of the width of a peak and of its first sidelobe, in bins of the window. */
@@ -118,7 +120,7 @@ export class Judge {
     let sqi = score(this.calibration, features, kind, pulse.method);
     if (reason) sqi = Math.min(sqi, BLIND_SQI);
     else if (evidence) {
-      reason = impostor(pulse, start, stop, f0);
+      reason = impostor(pulse, start, stop, f0, features.unison < APART[0] && features.phase < APART[1]);
       if (reason) sqi = 0;
     }
     if (!reason && isBeyond(pulse, start, stop, f0)) [reason, sqi] = ["no periodic component", 0];
