@@ -1,13 +1,15 @@
 """A picture that changes in time and is no pulse: ``python benchmarks/unsteady.py [SEED …]``.
 
-A camera that hunts for its focus, a call whose resolution goes up and down, pictures that stand still for five frames:
-60 to 120 times a minute, before synthetic people of 72 bpm, and without a pulse. The right answer is their heart's
-rate, or none. The limits of ``kdphys.vitals.impostors`` were not set on these people.
+A camera that hunts for its focus, a call whose resolution goes up and down, pictures that stand still for five frames,
+60 to 120 times a minute, and H.264 of 0.4 Mb/s (for 640 × 480) with a whole picture every 10 or 15 frames: 180 or 120 a
+minute; before synthetic people of 72 bpm, and without a pulse. The right answer is their heart's rate, or none. The
+limits of ``kdphys.vitals.impostors`` were not set on these people.
 """
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +24,7 @@ from kdphys.data.synth.scene import Scene
 from kdphys.data.synth.shade import Shader
 from kdphys.data.synth.tracks import make_tracks
 
-KINDS = ("focus", "resolution", "stalls", "(none)")
+KINDS = ("focus", "resolution", "stalls", "whole, 10", "whole, 15", "(none)")
 
 
 def disturbed(frames: Frames, kind: str, hz: float) -> Frames:
@@ -43,6 +45,8 @@ def disturbed(frames: Frames, kind: str, hz: float) -> Frames:
 
 
 def film(scene: Scene, kind: str, path: Path) -> None:
+    if kind.startswith("whole"):
+        scene = replace(scene, codec=replace(scene.codec, mbps=0.4, gop=int(kind.split()[1])))
     tracks = make_tracks(scene, SECONDS, uniform=True)
     shader = Shader(scene, paint(scene, load_bank(BENCH_BANK).head(scene.person.head), None), tracks)
     hz = scene.rng("unsteady").uniform(1.0, 2.0)

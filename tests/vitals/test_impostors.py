@@ -49,9 +49,12 @@ def test_what_many_windows_know_to_be_the_light_is_no_pulse_in_the_others(
 
 @pytest.mark.parametrize(
     ("beat_hz", "noise", "refused"),
-    [(70 / 60, 0.01, True), (72 / 60, 0.01, True), (75 / 60, 0.01, False), (None, 0.01, False), (70 / 60, 0.0, False)],
-)
-def test_the_beat_of_a_coarse_codec_is_no_pulse_unless_it_is_sure(
+    [
+        (70 / 60, 0.01, True), (72 / 60, 0.01, True), (75 / 60, 0.01, False), (None, 0.01, False), (70 / 60, 0.0, True),
+        (72 / 60, 0.0, False),
+    ],
+)  # fmt: skip
+def test_the_beat_of_a_coarse_codec_is_no_pulse_nor_what_is_beside_it_unless_it_is_sure(
     beat_hz: float | None, noise: float, refused: bool
 ) -> None:
     vitals = measure_vitals(load_method("pos").pulse(changed(face_trace(20, 70.0, noise=noise), beat_hz=beat_hz)))

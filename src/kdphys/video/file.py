@@ -33,8 +33,6 @@ _NOT_FILES = frozenset(
 _NO_TIMESTAMPS = 0x0080  # AVFMT_NOTIMESTAMPS: a bare stream; its times are made up from the nominal rate
 # Decoders that hide damage unless told to stop at it.
 _STRICT = frozenset({"hevc", "mjpeg"})
-# Codecs whose whole pictures were seen to beat; of H.264, even at 0.25 Mb/s, that was not seen.
-_BEATING = frozenset({"mpeg4"})
 # Every thread holds pictures: more of them would cost memory and gain little at these sizes.
 _MAX_THREADS = 4
 
@@ -230,9 +228,7 @@ class VideoFile(Video):
     @property
     def beat_hz(self) -> float | None:
         """See :class:`kdphys.containers.Video`."""
-        if self.codec not in _BEATING:
-            return None
-        return self._refreshes.beat_hz((self._bits_per_s or 0) / (self.width * self.height))
+        return self._refreshes.beat_hz((self._bits_per_s or 0) / (self.width * self.height), self.codec)
 
     @property
     def notes(self) -> tuple[str, ...]:

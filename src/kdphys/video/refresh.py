@@ -6,6 +6,9 @@ from collections import Counter
 
 #: Coded bits a pixel and frame above which it does not show.
 _COARSE = 0.25
+#: In other codecs than MPEG-4 (Part 2) only a quick rhythm was taken for a pulse, from so many whole pictures a second
+#: on. (Cameras often send one a second.)
+_QUICK = 1.4
 #: Distances from whole picture to whole picture that are needed, and the share of them that must be the same.
 _MIN_COUNT, _REGULAR = 4, 0.8
 
@@ -28,14 +31,16 @@ class Refreshes:
             self._last = self._n
         self._n += 1
 
-    def beat_hz(self, bits_per_pixel_s: float) -> float | None:
+    def beat_hz(self, bits_per_pixel_s: float, codec: str) -> float | None:
         """Whole pictures a second.
 
         Args:
             bits_per_pixel_s: the bit rate of the stream over the pixels of a picture; 0 when it is not known.
+            codec: as FFmpeg calls it.
 
         Returns:
-            None where they do not come regularly, where every picture is whole, or where the stream has bits enough.
+            None where they do not come regularly, or too seldom to matter, where every picture is whole, or where the
+            stream has bits enough.
         """
         total = self._distances.total()
         if total < _MIN_COUNT or not self._span[1] > self._span[0]:
@@ -44,4 +49,5 @@ class Refreshes:
         distance, count = self._distances.most_common(1)[0]
         if distance == 1 or count < _REGULAR * total or not 0 < bits_per_pixel_s < _COARSE * fps:
             return None
-        return fps / distance
+        beat = fps / distance
+        return beat if codec == "mpeg4" or beat >= _QUICK else None

@@ -28,10 +28,10 @@ _REACH_S = 20.0
 #: What beats around the face as it does in it is the light: from this share of the swing in the face on, and when that
 #: much of what happens there in the pulse's band happens at this rate.
 _LIT = ((0.4, 0.4), (0.15, 0.5))
-#: This near to the beat of the whole pictures of a coarse codec (Hz) a rate may be its doing, unless the SQI is as high
-#: as this.
-_BEAT_HZ = 0.05
-_BEAT_SQI = 0.97
+#: This near to the beat of the whole pictures of a coarse codec (Hz) a rate is its doing, however sure it is; this near
+#: it may be, unless the SQI is as high as this.
+_BEAT_HZ, _BESIDE_HZ = 0.015, 0.05
+_BESIDE_SQI = 0.97
 #: Moving in time with the rate that was read: amplitude in widths of the face, share of all movement in the pulse's
 #: band; or less of both, when the pulse follows the movement as closely as this (coherence, up to so many Hz from the
 #: rate). The recoil of a heartbeat moves a head at rest by half of the lesser amplitude at most.
@@ -88,7 +88,8 @@ def impostor(
         return "too much motion"
     if _hunts(evidence, start, stop, fs, f0):
         return UNSTEADY
-    if sqi < _BEAT_SQI and evidence.beat_hz is not None and abs(f0 - evidence.beat_hz) < _BEAT_HZ:
+    off = np.inf if evidence.beat_hz is None else abs(f0 - evidence.beat_hz)
+    if off < (_BESIDE_HZ if sqi < _BESIDE_SQI else _BEAT_HZ):
         return "flickering light"
     if _shines(evidence, start, stop, fs, f0) or _flickers(evidence, start, stop, fs, f0):
         return "flickering light"
