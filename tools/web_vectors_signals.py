@@ -100,7 +100,7 @@ LIGHTS = {"orange light": (1.8, 1.0, 0.3), "blue light": (0.7, 1.0, 2.0), "white
           "strong light": (1.5, 3.0, 2.4)}  # fmt: skip
 
 
-def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
+def evidence_of(rgb: np.ndarray, seed: int, kind: str, bpm: float = 72.0) -> Evidence:
     """Six patches that share the trace of the face, with noise; by kind, one that a pulse must not be read from."""
     random, n = rng(seed), len(rgb)
     patches = rgb[:, None] * random.uniform(0.8, 1.1, (1, 6, 3)) * (1 + 0.003 * random.normal(size=(n, 6, 3)))
@@ -119,6 +119,10 @@ def evidence_of(rgb: np.ndarray, seed: int, kind: str) -> Evidence:
         patches *= 1 + 3 * beat[:, None, None] * halves
     if kind == "shades apart":  # less, and no part beats
         patches = patches / (1 + beat[:, None, None]) * (1 + 1.5 * beat[:, None, None] * halves)
+    if kind == "shades twice":  # at half of the rate, in step
+        t = np.arange(n) / FS
+        rate = (1 + 0.03 * np.sin(2 * np.pi * 0.25 * t) + 0.02 * np.sin(2 * np.pi * 0.1 * t)) * bpm / 60
+        patches *= 1 + 0.012 * halves * np.sin(np.pi * np.cumsum(rate) / FS)[:, None, None]
     luma = rgb @ [0.299, 0.587, 0.114] * (0.12 if kind == "dark" else 1.0)
     clipped = np.full(n, 0.6 if kind == "bright" else 0.01)
     motion = np.abs(random.normal(0.02, 0.01, n)) + (0.5 if kind == "motion" else 0.0)
@@ -176,10 +180,11 @@ def quality_vectors() -> Json:
          ("flicker", 0.006, 0.001), ("nodding", 0.006, 0.001), ("light", 0.006, 0.001),
          ("slow", 0.006, 0.001), ("long loop", 0.006, 0.002), *((kind, 0.006, 0.001) for kind in LIGHTS),
          ("faint around", 0.006, 0.001), ("turning", 0.006, 0.001), ("turning apart", 0.006, 0.001),
-         ("stalling", 0.006, 0.001), ("hunting", 0.006, 0.001), ("shades", 0.006, 0.001),
-         ("shades apart", 0.006, 0.001))
+         ("stalling", 0.006, 0.001), ("hunting", 0.006, 0.001),
+         ("shades twice", 0.006, 0.001), ("shades", 0.006, 0.001), ("shades apart", 0.006, 0.001))
     ):  # fmt: skip
-        evidence = evidence_of(skin_rgb(390, 20 + k, 55 + 11 * (k % 12), pulse, noise), 40 + k, kind)
+        bpm = 55 + 11 * (k % 12)
+        evidence = evidence_of(skin_rgb(390, 20 + k, bpm, pulse, noise), 40 + k, kind, bpm)
         trace = RgbTrace(evidence.rgb, FS, 2.0, np.ones(390, bool), evidence)
         method = "green" if kind in LIGHTS else "pos"  # POS takes some lights out
         made = TraceMethod(method, METHODS.load(method)).pulse(trace)

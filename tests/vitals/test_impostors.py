@@ -110,6 +110,19 @@ def test_a_pulse_that_does_as_the_shades_of_a_face_that_chews_is_none(
         assert vitals.reasons == ("too much motion",)
 
 
+@pytest.mark.parametrize(("rate", "refused"), [(35.0, True), (45.0, False)])
+def test_a_pulse_that_beats_twice_while_the_face_plays_once_is_none(rate: float, refused: bool) -> None:
+    """A mouth opens and closes 35 or 45 times a minute; what is read beats at 70."""
+    t = np.arange(600) / 30
+    trace = face_trace(20, 70.0)
+    assert trace.evidence is not None
+    halves = np.where(np.arange(trace.evidence.patches.shape[1]) % 2, 1.0, -1.0)[:, None]
+    patches = trace.evidence.patches * (1 + 0.012 * halves * np.sin(2 * np.pi * rate / 60 * t)[:, None, None])
+    vitals = measure_vitals(load_method("pos").pulse(changed(trace, patches=patches.astype(np.float32))))
+    assert (vitals.hr_bpm is None) == refused
+    assert vitals.reasons == (("too much motion",) if refused else ())
+
+
 @pytest.mark.parametrize(("swing", "shift", "refused"), [(0.1, 0.0, True), (0.1, 0.4, False), (0.01, 0.0, False)])
 def test_a_focus_that_hunts_in_time_is_no_pulse(swing: float, shift: float, refused: bool) -> None:
     """A face that beats at 70 and gets sharp and soft at 70, at another rate, or hardly."""

@@ -42,6 +42,8 @@ _FOLLOWS, _FOLLOWS_HZ = 0.65, 0.35
 #: themselves), while the pulse follows them; or less of all three where the parts of the face do not beat together.
 _SHADES = ((0.005, 0.5, 0.7),)
 _SHADES_APART = ((0.005, 0.3, 0.25), (0.003, 0.1, 0.6))
+#: The same at half of the rate that was read, while the pulse follows their square.
+_SHADES_HALF = (0.005, 0.6, 0.66)
 #: Sharpness that swings in time with the rate (amplitude, a share of itself), and does little else; the same of the
 #: time from one new picture to the next (amplitude of its logarithm).
 _HUNTING, _HUNTS = 0.04, 0.5
@@ -268,7 +270,19 @@ def _plays(evidence: Evidence, start: int, stop: int, fs: float, f0: float, bvp:
     swing, share = float(np.sqrt(np.mean(np.abs(_tone(x, fs, f0)) ** 2))), _share_at(x, fs, f0)
     follows = _coherence(x, bvp, fs, f0)
     least = _SHADES + _SHADES_APART if apart else _SHADES
-    return any(swing > a and share > b and follows > c for a, b, c in least)
+    return any(swing > a and share > b and follows > c for a, b, c in least) or _doubles(x, bvp, fs, f0)
+
+
+def _doubles(x: Floats, bvp: Floats, fs: float, f0: float) -> bool:
+    """Whether waves (N, T) swing at half of ``f0`` (Hz) and a pulse (T,) does as their square: a mouth that opens and
+    closes shows something twice."""
+    tones = _tone(x, fs, f0 / 2)
+    least = _SHADES_HALF
+    if np.sqrt(np.mean(np.abs(tones) ** 2)) <= least[0] or _share_at(x, fs, f0 / 2) <= least[1]:
+        return False
+    main = np.real(tones * np.exp(-0.5j * np.angle((tones**2).sum()))) @ x  # most of what they do
+    square = band(main**2 - np.mean(main**2), fs)
+    return _coherence(square[None], bvp, fs, f0) > least[2]
 
 
 def _hunts(evidence: Evidence, start: int, stop: int, fs: float, f0: float) -> bool:

@@ -37,6 +37,7 @@ const SHADES_APART: readonly [number, number, number][] = [
   [0.005, 0.3, 0.25],
   [0.003, 0.1, 0.6],
 ];
+const SHADES_HALF = [0.005, 0.6, 0.66] as const;
 const LUMA = [0.299, 0.587, 0.114] as const;
 /** Sharpness that swings in time with the rate (amplitude, a share of itself), and does little else; … */
 const HUNTING = [0.04, 0.5] as const;
@@ -250,7 +251,20 @@ function plays(evidence: Evidence, start: number, stop: number, fs: number, f0: 
   const swing = Math.sqrt(sum(waves.map((x) => Math.hypot(...tone(x, fs, f0)) ** 2)) / parts);
   const [share, follows] = [shareAt(waves, fs, f0), coherence(waves, bvp, fs, f0)];
   const least = apart ? [...SHADES, ...SHADES_APART] : SHADES;
-  return least.some(([a, b, c]) => swing > a && share > b && follows > c);
+  return least.some(([a, b, c]) => swing > a && share > b && follows > c) || doubles(waves, bvp, fs, f0);
+}
+
+/** Whether waves swing at half of `f0` (Hz) and a pulse does as their square: a mouth that opens and closes shows something twice. */
+function doubles(waves: Float64Array[], bvp: Float64Array, fs: number, f0: number): boolean {
+  const tones = waves.map((x) => tone(x, fs, f0 / 2));
+  const swing = Math.sqrt(sum(tones.map(([re, im]) => re * re + im * im)) / waves.length);
+  if (!(swing > SHADES_HALF[0]) || !(shareAt(waves, fs, f0 / 2) > SHADES_HALF[1])) return false;
+  const squared: Tone = [sum(tones.map(([re, im]) => re * re - im * im)), sum(tones.map(([re, im]) => 2 * re * im))];
+  const turn = -0.5 * Math.atan2(squared[1], squared[0]);
+  const weights = tones.map(([re, im]) => re * Math.cos(turn) - im * Math.sin(turn));
+  const square = bvp.map((_, k) => sum(waves.map((x, p) => weights[p]! * x[k]!)) ** 2);
+  const middle = mean(square);
+  return coherence([band(square.map((v) => v - middle), fs)], bvp, fs, f0) > SHADES_HALF[2];
 }
 
 /**
