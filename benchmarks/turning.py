@@ -3,7 +3,8 @@
 A mask or a doll that turns a little, or moves its jaw, has a rhythm in its shades and no pulse. Synthetic people of
 72 bpm, and without a pulse, whose heads turn by one or two degrees about one axis, or who chew, frown or smile, 60 to
 120 times a minute; the right answer is their heart's rate, or none. The first eight (seeds 100–107, the default) were
-looked at when the limits of what follows a movement were set, but not chewing; for others give other seeds.
+looked at when the limits of what follows a movement were set, those who chew for that of half the rate; for others give
+other seeds.
 """
 
 from __future__ import annotations

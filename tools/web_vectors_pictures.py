@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import cv2
@@ -175,21 +175,18 @@ def face_vectors() -> Json:
     }
 
 
-class _Scripted:
+class _Scripted(FaceDetector):
     """Sees the faces of a script where a square shows them large enough, and whole; keeps where it looked."""
 
-    thorough = False
-
-    def __init__(self) -> None:
-        self.faces = np.zeros((0, 4))
-        self.asked: list[list[int]] = []
+    faces = np.zeros((0, 4))
+    asked: ClassVar[list[list[int]]] = []
 
     def __call__(self, rgb: np.ndarray) -> Detections:
-        self.asked = []
+        _Scripted.asked = []
         return self._seen(self.faces[:, 2] - self.faces[:, 0] > 100)
 
     def look(self, _: np.ndarray, where: list[tuple[int, int, int]]) -> Detections:
-        self.asked = [list(square) for square in where]
+        _Scripted.asked = [list(square) for square in where]
         seen = np.zeros(len(self.faces), bool)
         for x, y, side in where:
             x0, y0, x1, y1 = self.faces.T
@@ -203,7 +200,7 @@ class _Scripted:
 def finder_vectors() -> list[Json]:
     """Faces by picture of 1280 × 720: a small one that walks, hides, comes back elsewhere, with another, and near."""
     detector, picture_ = _Scripted(), np.zeros((720, 1280, 3), np.uint8)
-    finder = FaceFinder(detector)  # type: ignore[arg-type]
+    finder = FaceFinder(detector)
     out: list[Json] = []
     for k in range(70):
         boxes = [[300.0 + 4 * k, 200.0, 350.0 + 4 * k, 250.0]]
@@ -213,7 +210,7 @@ def finder_vectors() -> list[Json]:
             boxes = [[1203.0, 600.0, 1263.0, 660.0], [90.0, 33.0, 140.5, 83.5]][: 1 if k < 45 else 2]
         elif k >= 60:
             boxes = [[500.0, 200.0, 640.0, 340.0]]
-        detector.faces = np.array(boxes).reshape(-1, 4)
+        _Scripted.faces = np.array(boxes).reshape(-1, 4)
         found = finder(picture_)
         out.append({"faces": boxes, "asked": detector.asked, "found": found.boxes.tolist()})
     return out

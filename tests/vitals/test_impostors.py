@@ -99,9 +99,9 @@ def test_a_pulse_that_does_as_the_shades_of_a_face_that_chews_is_none(
     """One half of the face gets lighter and the other darker, at the rate that was read or at another; its parts beat
     together beside, or do not."""
     t = np.arange(600) / 30
-    trace = face_trace(20, 70.0)
-    assert trace.evidence is not None
-    patches = trace.evidence.patches if together else face_trace(20, None).evidence.patches  # type: ignore[union-attr]
+    trace, seen = face_trace(20, 70.0), face_trace(20, 70.0 if together else None).evidence
+    assert seen is not None
+    patches = seen.patches
     halves = np.where(np.arange(patches.shape[1]) % 2, 1.0, -1.0)[:, None]
     play = 1 + swing * halves * np.sin(2 * np.pi * (70 / 60 + shift) * t)[:, None, None]
     vitals = measure_vitals(load_method("pos").pulse(changed(trace, patches=(patches * play).astype(np.float32))))

@@ -34,8 +34,10 @@ class FaceFinder:
     """
 
     detector: FaceDetector = field(default_factory=FaceDetector)
-    _known: list[tuple[Floats, int]] = field(default_factory=list)  # small faces, and pictures since each was seen
-    _turn: int | None = None  # the square that is next
+    _known: list[tuple[Floats, int]] = field(
+        default_factory=list, init=False
+    )  # small faces, pictures since each was seen
+    _turn: int | None = field(default=None, init=False)  # the square that is next
 
     def __call__(self, rgb: NDArray[np.uint8]) -> Detections:
         """Find all faces.
