@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kdphys.clip.crop import LUMA
 from kdphys.containers import Evidence, Pulse
 from kdphys.dsp import bandpass, spectrum
 
@@ -58,8 +59,6 @@ _GREYISH = 0.12
 _RED, _BLUE, _BRIGHT = (0.25, 1.15), (0.45, 1.3), 1.15
 #: Below this difference between the mean colours, grey levels, a picture has no colour.
 _COLOURED = 3.0
-#: Brightness of red, green and blue.
-_LUMA = np.array([0.299, 0.587, 0.114])
 #: The reason that holds at any rate.
 REPEATING = "repeating picture"
 UNSTEADY = "unsteady picture"
@@ -263,7 +262,7 @@ def _plays(evidence: Evidence, start: int, stop: int, fs: float, f0: float, bvp:
     patches = _filled(evidence.patches[start:stop].astype(np.float64))
     if patches is None:
         return False
-    luma = patches @ _LUMA
+    luma = patches @ LUMA
     level = luma.mean(axis=0)
     x = band((luma - level) / np.maximum(level, 1.0), fs)
     x = (x - x.mean(axis=1, keepdims=True)).T
